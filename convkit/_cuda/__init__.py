@@ -1,0 +1,24 @@
+"""The Numba CUDA backend for NVIDIA GPUs: the file names and signatures of ``convkit.reference``.
+
+A kernel is a file here and a line in :data:`convkit.dispatch.KERNELS`. Kernels are written to the
+interface that the ``numba-cuda`` package and Numba's own, older CUDA target share.
+"""
+
+import importlib
+from types import ModuleType
+
+__all__ = ["load", "why_not"]
+
+
+def why_not() -> str | None:
+    """Return why CUDA kernels cannot run here, or None if they can."""
+    try:
+        from numba import cuda
+    except ImportError as error:
+        return f"Numba's CUDA target cannot be imported ({error}); install convkit[cuda]"
+    return None if cuda.is_available() else "no CUDA device that Numba can use; install convkit[cuda]"
+
+
+def load(module: str) -> ModuleType:
+    """Return a module of this backend's kernels."""
+    return importlib.import_module(f"{__name__}.{module}")

@@ -1,0 +1,74 @@
+"""The compiled backend: picks the build of the kernels for the best instruction set of this CPU.
+
+On x86-64 every kernel module is there three times, as ``convkit._ext.v2.padding`` (SSE4.2),
+``.v3.padding`` (AVX2, FMA) and ``.v4.padding`` (AVX-512); elsewhere once, as ``.base.padding``.
+The environment variable ``CONVKIT_ISA`` overrides the choice. C code reaches the chosen kernels
+through ``convkit/_ext/kernels.pxd``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__all__ = ["config", "load", "set_threads", "why_not"]
+
+try:
+    from . import cpu, threads
+except ModuleNotFoundError:  # the source tree, before anything was compiled in it
+    cpu = threads = None  # type: ignore[assignment]
+
+
+def _built(isa: str) -> bool:
+    folder = Path(__file__).parent / isa
+    return any((folder / f"padding{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
+
+
+def _choose(asked: str, available: tuple[str, ...]) -> str | None:
+    """Return the instruction set to use: the one asked for, else the best one, else None."""
+    if not asked:
+        return available[0] if available else None
+    if asked not in available:
+        raise ImportError(
+            f"CONVKIT_ISA={asked!r}: this CPU and this build of convkit have {', '.join(available) or 'none'}"
+        )
+    return asked
+
+
+_available = tuple(filter(_built, cpu.instruction_sets())) if cpu else ()
+_isa = _choose(os.environ.get("CONVKIT_ISA", ""), _available)
+
+
+def why_not() -> str | None:
+    """Return why the compiled kernels cannot run here, or None if they can."""
+    if cpu is None:
+        return "not compiled: run `pip install .`"
+    if _isa is None:
+        return "this CPU has none of the instruction sets that convkit was built for"
+    return None
+
+
+def load(module: str) -> ModuleType:
+    """Return a module of kernels, as built for the chosen instruction set."""
+    return importlib.import_module(f"{__name__}.{_isa}.{module}")
+
+
+def config() -> dict[str, Any]:
+    """Return the instruction set in use, those available, and how the kernels were compiled."""
+    return {
+        "isa": _isa,
+        "isa_available": _available,
+        "openmp": bool(cpu and cpu.OPENMP),
+        "compiler": cpu.COMPILER if cpu else None,
+        "debug": bool(cpu and cpu.DEBUG),
+    }
+
+
+def set_threads(everywhere: int, here: int) -> None:
+    """Set the number of threads of the process and, unless it is 0, of the calling thread."""
+    if threads is not None:
+        threads.set_threads(everywhere, here)

@@ -1,0 +1,76 @@
+"""The checks at a kernel's Python door: whatever could make it touch memory that is not its own.
+
+They are not the user's checks, which the public functions make and word; they keep a mistake in
+those, or a direct call from a test, from becoming a crash.
+"""
+
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+
+
+cdef inline int array(cnp.ndarray a, str name, int ndim, int typenum) except -1:
+    """Accept a non-empty C-contiguous, aligned, native array of `ndim` axes and one type."""
+    if a is None:
+        raise TypeError(f"{name} must be an array, got None")
+    if cnp.PyArray_TYPE(a) != typenum:
+        raise TypeError(f"{name} must be {cnp.PyArray_DescrFromType(typenum)}, got {a.dtype}")
+    if cnp.PyArray_NDIM(a) != ndim:
+        raise ValueError(f"{name} must have {ndim} axes, got shape {(<object> a).shape}")
+    if not (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_CARRAY_RO) and cnp.PyArray_ISNOTSWAPPED(a)):
+        raise ValueError(f"{name} must be C-contiguous, aligned and of native byte order")
+    if cnp.PyArray_SIZE(a) == 0:
+        raise ValueError(f"{name} must not be empty, got shape {(<object> a).shape}")
+    return 0
+
+
+cdef inline int output(cnp.ndarray a, str name, int ndim) except -1:
+    """Accept a writable float array; return its type, which the inputs must share."""
+    cdef int typenum = cnp.NPY_FLOAT64
+    if a is not None and cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT32:
+        typenum = cnp.NPY_FLOAT32
+    array(a, name, ndim, typenum)
+    if not cnp.PyArray_ISWRITEABLE(a):
+        raise ValueError(f"{name} is written to and must not be read-only")
+    return typenum
+
+
+cdef inline int extent(str name, Py_ssize_t got, Py_ssize_t expected) except -1:
+    """Accept two extents that are one and the same in the kernel."""
+    if got != expected:
+        raise ValueError(f"{name} must be {expected}, got {got}")
+    return 0
+
+
+cdef inline int table(
+    cnp.ndarray a, str name, Py_ssize_t n, Py_ssize_t O, Py_ssize_t S, Py_ssize_t K, Py_ssize_t D
+) except -1:
+    """Accept an index table that serves ``table[o*S + k*D]`` and names only cells of 0..n-1, or -1."""
+    cdef Py_ssize_t last, i
+    cdef const cnp.npy_intp *cell
+    array(a, name, 1, cnp.NPY_INTP)
+    last = cnp.PyArray_DIM(a, 0) - 1
+    # Written with divisions, because the products might overflow.
+    if S < 1 or D < 1 or O - 1 > last // S or K - 1 > (last - (O - 1)*S) // D:
+        raise ValueError(f"{name} has {last + 1} entries, too few for {O} outputs by {S}, {K} taps by {D}")
+    cell = <const cnp.npy_intp *> cnp.PyArray_DATA(a)
+    for i in range(last + 1):
+        if cell[i] < -1 or cell[i] >= n:
+            raise ValueError(f"{name}[{i}] must be from -1 to {n - 1}, got {cell[i]}")
+    return 0
+
+
+# --- Ctrl-C --------------------------------------------------------------------------------
+
+cdef enum:
+    # Work between two looks at pending signals: some 50 ms at one operation a nanosecond.
+    BETWEEN_SIGNALS = 50_000_000
+
+
+cdef inline Py_ssize_t blocks_at_once(Py_ssize_t work_per_block) noexcept:
+    """How many blocks (images, planes) to hand to a kernel between two calls of `signals`."""
+    return max(1, BETWEEN_SIGNALS // work_per_block)
+
+
+cdef inline int signals() except -1:
+    """Let Ctrl-C stop a long call; needs the GIL."""
+    return PyErr_CheckSignals()

@@ -1,0 +1,5 @@
+OPENMP: bool
+DEBUG: bool
+COMPILER: str
+
+def instruction_sets() -> tuple[str, ...]: ...

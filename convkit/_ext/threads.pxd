@@ -1,0 +1,2 @@
+cdef int threads_for(Py_ssize_t elements) noexcept nogil
+"""The number of threads for a loop over so many elements."""

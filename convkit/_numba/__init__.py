@@ -1,0 +1,21 @@
+"""The Numba backend for the CPU: the file names and the kernels' signatures of ``convkit.reference``.
+
+A kernel is a file here and a line in :data:`convkit.dispatch.KERNELS`. Numba takes half a second
+to import, so nothing here does before a kernel is loaded.
+"""
+
+import importlib
+import importlib.util
+from types import ModuleType
+
+__all__ = ["load", "why_not"]
+
+
+def why_not() -> str | None:
+    """Return why Numba kernels cannot run here, or None if they can."""
+    return None if importlib.util.find_spec("numba") else "Numba is missing: run `pip install numba`"
+
+
+def load(module: str) -> ModuleType:
+    """Return a module of this backend's kernels."""
+    return importlib.import_module(f"{__name__}.{module}")

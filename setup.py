@@ -1,0 +1,185 @@
+"""Compile the Cython kernels: once for each instruction set on x86-64, once elsewhere.
+
+``convkit/_ext/padding.pyx`` becomes ``convkit._ext.v2.padding``, ``.v3.padding`` and
+``.v4.padding``; ``convkit._ext`` picks one at import. What the CPU has no say in (:data:`ONCE`) is
+compiled once. Everything else about the project is in pyproject.toml.
+
+Environment variables
+---------------------
+CONVKIT_DEBUG=1
+    No optimisation, debugger symbols, Cython's own checks, and assertions of the kernels' contract.
+CONVKIT_NO_OPENMP=1
+    Build as if the compiler had no OpenMP: the kernels then run on one thread.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError, PlatformError
+
+ROOT = Path(__file__).parent
+KERNELS = Path("convkit/_ext")
+ONCE = ("cpu", "threads", "kernels")
+
+DEBUG = os.environ.get("CONVKIT_DEBUG", "0") not in ("", "0")
+NO_OPENMP = os.environ.get("CONVKIT_NO_OPENMP", "0") not in ("", "0")
+
+if platform.machine().lower() in ("x86_64", "amd64"):
+    INSTRUCTION_SETS = {
+        "v2": ["-march=x86-64-v2"],  # SSE4.2
+        "v3": ["-march=x86-64-v3"],  # AVX2 and FMA
+        "v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],  # AVX-512
+    }
+else:
+    INSTRUCTION_SETS = {"base": []}
+
+# -ffast-math, here or at link time, would flush subnormal numbers to zero in the whole process.
+# gnu11, because -std=c11 forbids the contraction of a*b + c to one fused multiply-add.
+FLAGS = ["-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+FLAGS += ["-O0", "-g"] if DEBUG else ["-O3", "-g0"]
+FLAGS += ["-Wno-unused-function", "-Wno-unreachable-code", "-Wno-unknown-pragmas"]
+
+DIRECTIVES = {
+    "language_level": 3,
+    "embedsignature": True,
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": True,
+    "freethreading_compatible": False,
+}
+
+
+def extensions() -> list[Extension]:
+    """Return every extension, each once for each instruction set that it is compiled for."""
+    import numpy as np
+
+    sources = sorted(p.relative_to(ROOT) for p in (ROOT / KERNELS).rglob("*.pyx"))
+    once = {s for s in sources if s.parent == KERNELS and s.stem in ONCE}
+    return [
+        Extension(
+            ".".join([*KERNELS.parts, *folder, *source.relative_to(KERNELS).with_suffix("").parts]),
+            [source.as_posix()],
+            depends=["setup.py", *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / KERNELS).rglob("*.pxd"))],
+            include_dirs=[np.get_include()],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("CONVKIT_DEBUG", str(int(DEBUG))),
+            ],
+            extra_compile_args=FLAGS + flags,
+        )
+        for source in sources
+        for folder, flags in ([((), [])] if source in once else [((s,), f) for s, f in INSTRUCTION_SETS.items()])
+    ]
+
+
+def instruction_set(ext: Extension) -> str:
+    """Return the instruction set that an extension is compiled for, or ``"once"``."""
+    folder = ext.name.split(".")[len(KERNELS.parts)]
+    return folder if folder in INSTRUCTION_SETS else "once"
+
+
+class BuildKernels(build_ext):
+    """Probe the compiler, translate each instruction set's sources, compile them side by side."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+        if self.inplace:  # an editable install would start from an empty folder each time
+            self.build_lib = "build/inplace"
+
+    def build_extensions(self) -> None:
+        if self.compiler.compiler_type != "unix":
+            raise PlatformError("convkit needs GCC or Clang: its kernels use their vector types")
+        openmp = self.openmp_flags()
+        self.force = self.force or self.settings_changed(openmp)
+        self.translate()
+        for ext in self.extensions:
+            ext.extra_compile_args += openmp
+            ext.extra_link_args += openmp
+        super().build_extensions()
+
+    def openmp_flags(self) -> list[str]:
+        """Return the flags for OpenMP, or none if a test program does not compile, link and exist.
+
+        Raises
+        ------
+        PlatformError
+            If there is no compiler that compiles even an empty program.
+        """
+        apple = sys.platform == "darwin"
+        flags = [] if NO_OPENMP else ["-Xpreprocessor", "-fopenmp", "-lomp"] if apple else ["-fopenmp"]
+        if not self.compiles("int main(void) { return 0; }", []):
+            command = shlex.join(self.compiler.compiler)
+            raise PlatformError(
+                f"convkit is compiled when it is installed, and the C compiler ({command}) does not work: "
+                f"install GCC or Clang and Python's headers (Debian: apt install gcc python3-dev)"
+            )
+        program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
+        if flags and self.compiles(program, flags):
+            return flags
+        reason = "CONVKIT_NO_OPENMP is set" if NO_OPENMP else "the compiler has no OpenMP"
+        print(f"convkit: {reason}: the compiled kernels will run on one thread", file=sys.stderr)
+        return []
+
+    def compiles(self, program: str, flags: list[str]) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(program)
+            try:
+                objects = self.compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+                self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=flags)
+            except (CompileError, LinkError, PlatformError, subprocess.SubprocessError, OSError):
+                return False
+        return True
+
+    def settings_changed(self, openmp: list[str]) -> bool:
+        """Return whether what was built before was built by other rules; note the present ones."""
+        settings = json.dumps([FLAGS, INSTRUCTION_SETS, DIRECTIVES, openmp, self.compiler.compiler_so])
+        note = Path(self.build_lib, "convkit-settings.json")
+        changed = not note.exists() or note.read_text() != settings
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(settings)
+        return changed
+
+    def translate(self) -> None:
+        """Run Cython over each instruction set's sources, in a folder and a call of its own.
+
+        One call with three extensions over one source would write all three to one C file.
+        """
+        try:
+            from Cython.Build import cythonize
+        except ImportError:
+            raise PlatformError(
+                "convkit is compiled from Cython, which is missing: run `pip install .`, which fetches it, "
+                "or `pip install 'Cython>=3.3,<3.4'` before --no-build-isolation"
+            ) from None
+        for isa in ("once", *INSTRUCTION_SETS):
+            group = [ext for ext in self.extensions if instruction_set(ext) == isa]
+            translated = cythonize(
+                group,
+                build_dir=f"build/cython/{isa}",
+                compiler_directives=DIRECTIVES,
+                force=self.force,
+                nthreads=self.parallel,
+                quiet=True,
+            )
+            c_sources = {ext.name: ext.sources for ext in translated}
+            for ext in group:  # kept, because setuptools has noted things of its own on them
+                ext.sources = c_sources[ext.name]
+
+    def copy_extensions_to_source(self) -> None:
+        for ext in self.extensions:
+            Path(*ext.name.split(".")[:-1]).mkdir(parents=True, exist_ok=True)
+        super().copy_extensions_to_source()
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildKernels})
