@@ -1,0 +1,137 @@
+"""convkit: what convolution and BatchNorm compute, and how a slow loop becomes a fast kernel.
+
+Functions are named after ``torch.nn.functional`` and take their arguments in the same order::
+
+    import convkit
+
+    y = convkit.conv2d(x, w, b, stride=2, padding=1)      # float32 or float64 arrays
+    convkit.last_call()                                   # which kernel ran
+"""
+
+from importlib.metadata import PackageNotFoundError as _PackageNotFoundError
+from importlib.metadata import version as _version
+
+try:
+    __version__ = _version("convkit")
+except _PackageNotFoundError:
+    __version__ = "0+unknown"
+
+from . import geometry
+from .conv import conv1d, conv1d_backward, conv2d, conv2d_backward
+from .conv_plan import ConvGradients
+from .conv_transpose import (
+    conv_transpose1d,
+    conv_transpose1d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+)
+from .dispatch import (
+    BackendUnavailable,
+    algorithms,
+    backends,
+    get_num_threads,
+    last_call,
+    num_threads,
+    set_num_threads,
+    show_config,
+)
+from .dropout import (
+    Dropout,
+    dropout,
+    dropout2d,
+    dropout2d_backward,
+    dropout_backward,
+    dropout_rows,
+    dropout_rows_backward,
+)
+from .group_norms import (
+    group_norm,
+    group_norm_backward,
+    instance_norm,
+    instance_norm_backward,
+    layer_norm,
+    layer_norm_backward,
+)
+from .max_pooling import MaxPool, max_pool1d, max_pool1d_backward, max_pool2d, max_pool2d_backward
+from .norm_plan import NormGradients
+from .normalization import BatchNorm, batch_norm, batch_norm_backward, batch_norm_forward
+from .operator import ConvolutionOperator, convolution_operator
+from .padding import pad, pad_backward
+from .pooling import (
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    avg_pool1d,
+    avg_pool1d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    channel_mean,
+    channel_mean_backward,
+    global_avg_pool2d,
+    global_avg_pool2d_backward,
+)
+from .prepared import PreparedConv2d, prepare_conv2d
+from .unfold import col2im, col2im_backward, im2col, im2col_backward
+
+__all__ = [
+    "BackendUnavailable",
+    "BatchNorm",
+    "ConvGradients",
+    "ConvolutionOperator",
+    "Dropout",
+    "MaxPool",
+    "NormGradients",
+    "PreparedConv2d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward",
+    "algorithms",
+    "avg_pool1d",
+    "avg_pool1d_backward",
+    "avg_pool2d",
+    "avg_pool2d_backward",
+    "backends",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "channel_mean",
+    "channel_mean_backward",
+    "col2im",
+    "col2im_backward",
+    "conv1d",
+    "conv1d_backward",
+    "conv2d",
+    "conv2d_backward",
+    "conv_transpose1d",
+    "conv_transpose1d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
+    "convolution_operator",
+    "dropout",
+    "dropout2d",
+    "dropout2d_backward",
+    "dropout_backward",
+    "dropout_rows",
+    "dropout_rows_backward",
+    "geometry",
+    "get_num_threads",
+    "global_avg_pool2d",
+    "global_avg_pool2d_backward",
+    "group_norm",
+    "group_norm_backward",
+    "im2col",
+    "im2col_backward",
+    "instance_norm",
+    "instance_norm_backward",
+    "last_call",
+    "layer_norm",
+    "layer_norm_backward",
+    "max_pool1d",
+    "max_pool1d_backward",
+    "max_pool2d",
+    "max_pool2d_backward",
+    "num_threads",
+    "pad",
+    "pad_backward",
+    "prepare_conv2d",
+    "set_num_threads",
+    "show_config",
+]

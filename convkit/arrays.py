@@ -1,0 +1,188 @@
+"""Arrays at the border of convkit: what comes in is checked and made contiguous, what goes out
+has the kind of what came in.
+
+NumPy arrays go straight through. Anything else that speaks DLPack (a PyTorch tensor on the CPU,
+say) is read without a copy, and the result is handed back by the same library's ``from_dlpack``;
+no framework is imported here that the caller has not imported already.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from .geometry import LARGEST, check_allocation, option
+
+__all__ = [
+    "IntOrInts",
+    "any_array",
+    "finish",
+    "lookup_options",
+    "operand",
+    "output",
+    "same_dtype",
+    "shape_of",
+    "vector",
+]
+
+IntOrInts = int | Sequence[int]
+
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def any_array(function: F) -> F:
+    """Let `function`, written for NumPy arrays, take any DLPack array and return the same kind."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        for a in args:
+            if type(a) is not np.ndarray and _is_foreign(a):
+                return _through_numpy(function, args, kwargs)
+        if kwargs:
+            for a in kwargs.values():
+                if type(a) is not np.ndarray and _is_foreign(a):
+                    return _through_numpy(function, args, kwargs)
+        return function(*args, **kwargs)
+
+    return cast("F", wrapper)
+
+
+def _is_foreign(value: object) -> bool:
+    return hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray | np.generic)
+
+
+def _through_numpy(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Call `function` on NumPy views of its arguments; results go back to the first one's kind."""
+    first = next(a for a in (*args, *kwargs.values()) if _is_foreign(a))
+    result = function(*map(_view, args), **{name: _view(a) for name, a in kwargs.items()})
+    if kwargs.get("out") is not None:
+        return kwargs["out"]
+    library = sys.modules[type(first).__module__.partition(".")[0]]
+    return _back(result, library.from_dlpack)
+
+
+def _view(value: Any) -> Any:
+    if not _is_foreign(value):
+        return value
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    device, _ = value.__dlpack_device__()
+    if device != 1:  # kDLCPU
+        raise TypeError(f"{kind} is not in this machine's main memory (DLPack device {int(device)})")
+    try:
+        return np.from_dlpack(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise TypeError(f"{kind} cannot be read as an array: {error}") from error
+
+
+def _back(result: Any, from_dlpack: Callable[[Any], Any]) -> Any:
+    if isinstance(result, np.ndarray):
+        return from_dlpack(result)
+    if isinstance(result, tuple):
+        items = [_back(item, from_dlpack) for item in result]
+        return type(result)(*items) if hasattr(result, "_fields") else tuple(items)
+    return result
+
+
+def operand(x: Any, name: str) -> np.ndarray:
+    """Return `x` as a C-contiguous, aligned, native array of float32 or float64.
+
+    It is `x` itself where that is one already; other strides or byte orders are copied.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not an array, or of another dtype: nothing is cast in silence.
+    """
+    if type(x) is not np.ndarray:
+        if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
+            raise TypeError(f"{name} must be an array of float32 or float64, got {type(x).__name__}")
+        x = np.asarray(x)
+    if x.dtype.newbyteorder("=") not in FLOATS:
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
+    flags = x.flags
+    if flags.c_contiguous and flags.aligned and x.dtype.isnative:
+        return x
+    return np.require(x, x.dtype.newbyteorder("="), ("C", "A"))
+
+
+def same_dtype(**arrays: np.ndarray | None) -> None:
+    """Raise a TypeError unless the arrays, given by name, share one dtype; None is left out."""
+    given = {name: a.dtype for name, a in arrays.items() if a is not None}
+    if len(set(given.values())) > 1:
+        raise TypeError("one dtype is needed, got " + ", ".join(f"{n} {t}" for n, t in given.items()))
+
+
+def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
+    """Return `v` as an operand of shape ``(length,)`` and of `dtype`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not an array of floats, or of another dtype or shape.
+    """
+    v = operand(v, name)
+    if v.shape != (length,):
+        raise ValueError(f"{name} must have shape ({length},), got {v.shape}")
+    if v.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype} as x is, got {v.dtype}")
+    return v
+
+
+def lookup_options(**options: Any) -> tuple[Any, ...]:
+    """Return options in a form that a plan can be looked up by; None stays None."""
+    return tuple(v if v is None or type(v) is int else option(v, name) for name, v in options.items())
+
+
+def shape_of(x: Any, name: str = "x") -> tuple[int, ...]:
+    """Return the shape of an array, or `x` itself where it is a shape that stands for one."""
+    if isinstance(x, np.ndarray):
+        return x.shape
+    if isinstance(x, tuple | list) and all(isinstance(n, int | np.integer) for n in x):
+        shape = tuple(int(n) for n in x)
+        if any(n < 0 or n > LARGEST for n in shape):
+            raise ValueError(f"{name} as a shape must hold sizes of at least 0, got {shape}")
+        return shape
+    raise TypeError(f"{name} must be an array or its shape, got {type(x).__name__}")
+
+
+def output(
+    shape: Sequence[int], dtype: np.dtype, out: Any, inputs: Sequence[np.ndarray], name: str = "out"
+) -> np.ndarray:
+    """Return the array that a kernel may write: `out` itself where it qualifies, else a fresh one.
+
+    A fresh one is used, too, where `out` is not contiguous or shares memory with an input;
+    :func:`finish` then copies the result.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `out` is not a writable array of that shape and dtype.
+    """
+    if out is None:
+        return np.empty(check_allocation(shape, dtype.itemsize), dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
+    if out.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {out.shape}")
+    if out.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}, got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name} is read-only")
+    usable = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
+    if usable and not any(np.may_share_memory(out, x) for x in inputs):
+        return out
+    return np.empty(shape, dtype)
+
+
+def finish(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    """Return the caller's `out` holding the result `y`, or `y` where there was none."""
+    if out is None or y is out:
+        return y
+    out[...] = y
+    return out

@@ -1,0 +1,449 @@
+"""From (operation, backend, algorithm) to the kernel that does it.
+
+The contract between the public API and a kernel
+------------------------------------------------
+1. ``kernel(*outputs, *inputs, *tables_and_sizes) -> None``, the same signature in every backend.
+2. Arrays are C-contiguous, aligned, of one float dtype (float32 or float64), validated and
+   non-overlapping; inputs are read-only to the kernel, and no extent is zero.
+3. Outputs are wholly overwritten and never read.
+4. No validation, no padding mode, no exception and no GIL inside; workspace is small, per thread
+   and bounded.
+5. The same bits at any number of threads.
+
+The signatures
+--------------
+Index tables come from :mod:`convkit.geometry`: ``ih_of[oh*SH + kh*DH]`` is the input row that
+output row ``oh`` reads at tap ``kh``, or -1 for a zero; ``iw_of`` likewise for columns. A window
+table has a row ``(start, stop, divisor)``, or ``(start, stop, step)`` for max pooling, per output.
+Where memory is just a stack of planes, its leading axes are folded into one, ``P``::
+
+    conv2d            (y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    conv_transpose2d  (y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)    also the gradient for conv2d's x
+    conv2d_grad_w     (dw, dy, x, ih_of, iw_of, SH, SW, DH, DW)
+    conv2d_grad_b     (db, dy)
+    im2col            (cols, x, ih_of, iw_of, SH, SW, DH, DW)
+    col2im            (x, cols, ih_of, iw_of, SH, SW, DH, DW)       sums where windows overlap
+
+        x (N, IC, IH, IW)   w (OC, IC/G, KH, KW)   b (OC,)   y (N, OC, OH, OW)
+        cols (N, IC, KH, KW, OH, OW)
+        transposed: x and y change places, so x (N, OC, OH, OW), y (N, IC, IH, IW), b (IC,)
+
+    pad2d             (y, x, ih_of, iw_of, value)                   x (P, IH, IW)   y (P, OH, OW)
+    pad2d_backward    (dx, dy, ih_of, iw_of)
+    avg_pool2d        (y, x, h_windows, w_windows)
+    avg_pool2d_backward (dx, dy, h_windows, w_windows)
+    max_pool2d        (y, x, h_windows, w_windows)
+    max_pool2d_indices (y, indices, x, h_windows, w_windows)        indices: int64, ih*IW + iw
+    max_pool2d_backward (dx, dy, indices)
+    channel_mean      (y, x)                                        x (N, C, S)   y (N, S)
+    channel_mean_backward (dx, dy)
+
+    normalize         (y, mean, var, x, weight, bias, eps)
+    normalize_given   (y, x, mean, invstd, weight, bias)
+    normalize_backward       (dx, dweight, dbias, dy, x, weight, mean, invstd)
+    normalize_given_backward (dx, dweight, dbias, dy, x, weight, mean, invstd)
+
+        x (N, G, P, S): one mean, (biased) variance and 1/sqrt(var + eps) per g, over n, p and s;
+        they are float64, whatever x is. weight and bias (W, P), where W divides G: element
+        (n, g, p, s) takes weight[g % W, p]. Batch norm is (N, C, 1, S) with W = C, instance norm
+        (1, N*C, 1, S) with W = C, group norm (1, N*groups, C/groups, S) with W = groups,
+        layer norm (1, rows, D, 1) with W = 1.
+
+    dropout           (y, x, seed, threshold, scale)                x, y (U, B): U units kept or dropped
+    dropout_mask      (mask, seed, threshold)                       mask (U,) of bool, True where kept
+
+        Unit u is kept if its 32 random bits are >= threshold, an int in [0, 2**32]. They are word
+        (u // 16) % 4 of Philox4x32-10 at counter (u // 64)*16 + u % 16 (low word first, upper two
+        words 0) and key seed (64 bits, low word first): a pure function of (seed, u), laid out so
+        that 16 vector lanes run 16 counters side by side and use all four words of each.
+
+Each kernel is one line of :data:`KERNELS`; the dispatch, the contract tests, the benchmarks and
+the support matrix of the docs all come from that list.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import platform
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, NamedTuple
+
+from . import _ext
+from .geometry import per_axis
+
+__all__ = [
+    "BACKENDS",
+    "KERNELS",
+    "BackendUnavailable",
+    "Call",
+    "Kernel",
+    "algorithms",
+    "backends",
+    "get_num_threads",
+    "last_call",
+    "num_threads",
+    "pick",
+    "set_num_threads",
+    "show_config",
+    "why_not",
+]
+
+
+class BackendUnavailable(RuntimeError):
+    """A backend was asked for that cannot run here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One line of the registry.
+
+    Attributes
+    ----------
+    op, backend, algorithm : str
+        What it computes, on what, and by which idea. ``direct`` is the best of an operation's
+        general kernels, the top of its ladder.
+    place : str
+        ``"module:function"`` inside the backend's package.
+    exact : bool
+        True if it only reorders the defining sum, so that small integers come out exact.
+    needs : str
+        What its input must be, in words that follow "needs"; empty if it serves every case.
+    """
+
+    op: str
+    backend: str
+    algorithm: str
+    place: str
+    exact: bool = True
+    needs: str = ""
+
+
+BACKENDS = {
+    "cython": "convkit._ext",
+    "numba": "convkit._numba",
+    "cuda": "convkit._cuda",
+    "reference": "convkit.reference",
+}
+"""Backends in the order in which ``backend="auto"`` tries them, and the package of each.
+
+Such a package has ``why_not()``, which returns the reason why it cannot run here or None, and
+``load(module)``, which returns a module of kernels.
+"""
+
+KERNELS: tuple[Kernel, ...] = (
+    Kernel("conv2d", "reference", "direct", "conv:conv2d"),
+    Kernel("conv2d", "reference", "im2col", "conv:conv2d_im2col"),
+    Kernel("conv2d", "reference", "matrix", "matrix:conv2d"),
+    Kernel("conv2d", "reference", "seven_loops", "loops:conv2d"),
+    Kernel("conv2d", "cython", "direct", "ladder.conv_seven_loops:conv2d"),
+    Kernel("conv2d", "cython", "seven_loops", "ladder.conv_seven_loops:conv2d"),
+    Kernel("conv_transpose2d", "reference", "direct", "conv:conv_transpose2d"),
+    Kernel("conv2d_grad_w", "reference", "direct", "conv:conv2d_grad_w"),
+    Kernel("conv2d_grad_b", "reference", "direct", "conv:conv2d_grad_b"),
+    Kernel("im2col", "reference", "direct", "unfold:im2col"),
+    Kernel("col2im", "reference", "direct", "unfold:col2im"),
+    Kernel("pad2d", "reference", "direct", "padding:pad2d"),
+    Kernel("pad2d", "cython", "direct", "padding:pad2d"),
+    Kernel("pad2d_backward", "reference", "direct", "padding:pad2d_backward"),
+    Kernel("pad2d_backward", "cython", "direct", "padding:pad2d_backward"),
+    Kernel("avg_pool2d", "reference", "direct", "pooling:avg_pool2d"),
+    Kernel("avg_pool2d", "reference", "window_loops", "loops:avg_pool2d"),
+    Kernel("avg_pool2d_backward", "reference", "direct", "pooling:avg_pool2d_backward"),
+    Kernel("max_pool2d", "reference", "direct", "pooling:max_pool2d"),
+    Kernel("max_pool2d_indices", "reference", "direct", "pooling:max_pool2d_indices"),
+    Kernel("max_pool2d_backward", "reference", "direct", "pooling:max_pool2d_backward"),
+    Kernel("channel_mean", "reference", "direct", "pooling:channel_mean"),
+    Kernel("channel_mean_backward", "reference", "direct", "pooling:channel_mean_backward"),
+    Kernel("normalize", "reference", "direct", "normalization:normalize"),
+    Kernel("normalize", "reference", "two_pass_loops", "loops:normalize"),
+    Kernel("normalize_given", "reference", "direct", "normalization:normalize_given"),
+    Kernel("normalize_backward", "reference", "direct", "normalization:normalize_backward"),
+    Kernel("normalize_given_backward", "reference", "direct", "normalization:normalize_given_backward"),
+    Kernel("dropout", "reference", "direct", "dropout:dropout"),
+    Kernel("dropout_mask", "reference", "direct", "dropout:dropout_mask"),
+)
+
+
+# --- which kernel --------------------------------------------------------------------------
+
+
+class Call(NamedTuple):
+    """Which code an operation ran: what :func:`last_call` returns."""
+
+    op: str
+    backend: str
+    algorithm: str
+    where: str
+    kernel: Callable[..., None]
+
+    def __repr__(self) -> str:
+        return f"{self.op}: {self.backend}, {self.algorithm} ({self.where})"
+
+
+class _Last(threading.local):
+    call: Call | None = None
+
+
+_last = _Last()
+
+
+def last_call() -> Call | None:
+    """Return which kernel the last operation in this thread ran, or None before the first.
+
+    Nothing falls back in silence: this tells what ``"auto"`` chose.
+
+    Examples
+    --------
+    >>> import numpy as np, convkit
+    >>> y = convkit.conv2d(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), backend="reference")
+    >>> convkit.last_call()
+    conv2d: reference, direct (convkit.reference.conv)
+    """
+    return _last.call
+
+
+def pick(op: str, backend: str = "auto", algorithm: str = "auto") -> Callable[..., None]:
+    """Return the kernel that runs `op`, and note it for :func:`last_call`.
+
+    Parameters
+    ----------
+    op : str
+        An operation of :data:`KERNELS`.
+    backend : str
+        ``"auto"`` takes the first of :data:`BACKENDS` that can run here and has the operation (and
+        the algorithm, where one is named); CUDA runs only if named.
+    algorithm : str
+        ``"auto"`` and ``"fastest"`` take the top of the ladder, ``"direct"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backend or algorithm.
+    BackendUnavailable
+        If the backend that was named cannot run here.
+    """
+    call = _pick(op, backend, algorithm)
+    _last.call = call
+    return call.kernel
+
+
+@cache
+def _pick(op: str, backend: str, algorithm: str) -> Call:
+    kernels = [k for k in KERNELS if k.op == op]
+    if algorithm not in ("auto", "fastest"):
+        known = sorted({k.algorithm for k in kernels})
+        kernels = [k for k in kernels if k.algorithm == algorithm]
+        if not kernels:
+            raise ValueError(
+                f"algorithm of {op} must be auto, fastest, {', '.join(known)}; got {algorithm!r}"
+            )
+    else:
+        kernels = [k for k in kernels if k.algorithm == "direct"]
+    if backend != "auto":
+        if backend not in BACKENDS:
+            raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
+        if reason := why_not(backend):
+            raise BackendUnavailable(f"{backend}: {reason}")
+        having = sorted({k.backend for k in kernels})
+        kernels = [k for k in kernels if k.backend == backend]
+        if not kernels:
+            raise ValueError(
+                f"backend {backend!r} has no {op} by algorithm {algorithm!r}; it is in: {', '.join(having)}"
+            )
+    for name in BACKENDS:
+        for kernel in kernels:
+            if kernel.backend == name and (backend == name or (name != "cuda" and not why_not(name))):
+                return load(kernel)
+    reasons = "; ".join(f"{k.backend}: {why_not(k.backend) or 'runs only if named'}" for k in kernels)
+    raise BackendUnavailable(f"nothing here runs {op} by algorithm {algorithm!r} ({reasons})")
+
+
+def load(kernel: Kernel) -> Call:
+    """Import the code behind a line of the registry."""
+    module_name, _, function = kernel.place.partition(":")
+    module = importlib.import_module(BACKENDS[kernel.backend]).load(module_name)
+    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, getattr(module, function))
+
+
+# --- what there is -------------------------------------------------------------------------
+
+
+@cache
+def why_not(backend: str) -> str | None:
+    """Return why `backend` cannot run here, or None if it can."""
+    return importlib.import_module(BACKENDS[backend]).why_not()
+
+
+class Support(dict[str, dict[str, tuple[str, ...]]]):
+    """Operation -> backend -> its algorithms; prints as the table that it is."""
+
+    def __repr__(self) -> str:
+        names = list(BACKENDS)
+        rows = [["operation", *names]]
+        rows += [[op, *(", ".join(of.get(b, ())) or "-" for b in names)] for op, of in self.items()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        lines += [f"{b} cannot run here: {reason}" for b in names if (reason := why_not(b))]
+        return "\n".join(lines)
+
+
+def backends() -> Support:
+    """Return the support matrix: for each operation and backend, the algorithms there are.
+
+    Backends that cannot run here are listed too; printed, the table ends with their reasons.
+
+    Examples
+    --------
+    >>> import convkit
+    >>> convkit.backends()["pad2d"]["cython"]
+    ('direct',)
+    """
+    table = Support()
+    for k in KERNELS:
+        of = table.setdefault(k.op, {})
+        of[k.backend] = (*of.get(k.backend, ()), k.algorithm)
+    return table
+
+
+def algorithms(op: str, backend: str = "auto") -> tuple[str, ...]:
+    """Return the algorithms of an operation, in one backend or in any that can run here.
+
+    Examples
+    --------
+    >>> import convkit
+    >>> convkit.algorithms("conv2d", "reference")
+    ('direct', 'im2col', 'matrix', 'seven_loops')
+    """
+    table = backends()
+    if op not in table:
+        raise ValueError(f"op must be one of {', '.join(table)}; got {op!r}")
+    if backend == "auto":
+        found = [a for b, of in table[op].items() if not why_not(b) for a in of]
+        return tuple(dict.fromkeys(found))
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
+    return table[op].get(backend, ())
+
+
+def show_config() -> dict[str, Any]:
+    """Return what convkit runs on here: versions, instruction set, threads, backends.
+
+    Examples
+    --------
+    >>> import convkit
+    >>> sorted(convkit.show_config()["backends"])
+    ['cuda', 'cython', 'numba', 'reference']
+    """
+    import numpy as np
+
+    from . import __version__
+
+    return {
+        "convkit": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+        **_ext.config(),
+        "threads": get_num_threads(),
+        "backends": {b: why_not(b) or "available" for b in BACKENDS},
+    }
+
+
+# --- threads -------------------------------------------------------------------------------
+
+
+class _Threads(threading.local):
+    here: int | None = None  # num_threads() in this Python thread
+
+
+_threads = _Threads()
+_everywhere = 0  # set_num_threads(); 0 until it is called
+
+
+def _cores() -> int:
+    """Cores that this process may use, or OMP_NUM_THREADS where the user set it."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def get_num_threads() -> int:
+    """Return how many threads a kernel called from this Python thread may use."""
+    return _threads.here or _everywhere or _cores()
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads kernels may use, in every Python thread.
+
+    The result does not depend on it: the same call gives the same bits at any number.
+
+    Raises
+    ------
+    ValueError
+        If `n` is not at least 1.
+
+    Examples
+    --------
+    >>> import convkit
+    >>> before = convkit.get_num_threads()
+    >>> convkit.set_num_threads(1)
+    >>> convkit.get_num_threads()
+    1
+    >>> convkit.set_num_threads(before)
+    """
+    global _everywhere
+    _everywhere = _thread_count(n)
+    _tell_backends()
+
+
+@contextlib.contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """Use `n` threads inside a ``with`` block, in this Python thread only.
+
+    Examples
+    --------
+    >>> import convkit
+    >>> with convkit.num_threads(1):
+    ...     convkit.get_num_threads()
+    1
+    """
+    before = _threads.here
+    _threads.here = _thread_count(n)
+    _tell_backends()
+    try:
+        yield
+    finally:
+        _threads.here = before
+        _tell_backends()
+
+
+def _thread_count(n: int) -> int:
+    (count,) = per_axis(n, 1, "num_threads", least=1)
+    if count > 1024:
+        raise ValueError(f"num_threads must be at most 1024, got {n!r}")
+    return count
+
+
+def _tell_backends() -> None:
+    """Hand the numbers to the compiled kernels, which read them without the GIL."""
+    _ext.set_threads(_everywhere or _cores(), _threads.here or 0)
+
+
+def _after_fork() -> None:
+    """Leave a forked child one thread: it would wait for ever for its parent's OpenMP threads."""
+    global _everywhere
+    _everywhere, _threads.here = 1, None
+    _tell_backends()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+_tell_backends()

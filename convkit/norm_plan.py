@@ -1,0 +1,270 @@
+"""What the normalisations of the API share: views of memory, and the running of their kernels.
+
+Batch norm takes mean and variance over (N, H, W) and keeps C; instance norm takes them over
+(H, W) alone; group norm over (C/groups, H, W); layer norm over the trailing axes. Each is one
+*view* of the same memory as (N, G, P, S), with a mean and variance for each g and a weight for
+each (g, p), and so all four run the same kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import isfinite, prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .arrays import finish, operand, output, vector
+from .dispatch import pick
+from .geometry import option, per_axis
+
+__all__ = [
+    "NormGradients",
+    "View",
+    "affine",
+    "backward",
+    "batch_view",
+    "check_eps",
+    "check_momentum",
+    "check_running",
+    "check_values",
+    "grad_operands",
+    "group_view",
+    "instance_view",
+    "invstd_of",
+    "layer_view",
+    "move",
+    "normalize",
+    "normalize_given",
+    "own_statistics",
+    "running_statistics",
+]
+
+
+class NormGradients(NamedTuple):
+    """Gradients of a loss for a normalisation's three inputs."""
+
+    grad_x: Any
+    grad_weight: Any
+    grad_bias: Any
+
+
+class View(NamedTuple):
+    """How a normalisation sees its memory: the (N, G, P, S) and (W, P) of the kernels."""
+
+    x: tuple[int, int, int, int]
+    weight: tuple[int, int]
+
+
+def batch_view(shape: tuple[int, ...]) -> View:
+    if len(shape) < 2:
+        raise ValueError(f"x must have shape (N, C) or (N, C, ...), got {shape}")
+    if 0 in shape[1:]:
+        raise ValueError(f"only the batch may be empty, got x of shape {shape}")
+    return View((shape[0], shape[1], 1, prod(shape[2:])), (shape[1], 1))
+
+
+def instance_view(shape: tuple[int, ...]) -> View:
+    if len(shape) < 3:
+        raise ValueError(f"x must have shape (N, C, ...) with at least one more axis, got {shape}")
+    n, c, _, s = batch_view(shape).x
+    return View((1, n * c, 1, s), (c, 1))
+
+
+def group_view(shape: tuple[int, ...], num_groups: int) -> View:
+    n, c, _, s = batch_view(shape).x
+    (g,) = per_axis(num_groups, 1, "num_groups", least=1)
+    if c % g:
+        raise ValueError(f"num_groups must divide the {c} channels of x {shape}, got {g}")
+    return View((1, n * g, c // g, s), (g, c // g))
+
+
+def layer_view(shape: tuple[int, ...], normalized_shape: int | Sequence[int]) -> View:
+    trailing = option(normalized_shape, "normalized_shape")
+    trailing = (trailing,) if isinstance(trailing, int) else trailing
+    if not trailing or shape[-len(trailing) :] != trailing:
+        raise ValueError(f"normalized_shape must be the last axes of x {shape}, got {normalized_shape!r}")
+    if 0 in trailing:
+        raise ValueError(f"the axes to normalise may not be empty, got x of shape {shape}")
+    return View((1, prod(shape[: -len(trailing)]), prod(trailing), 1), (1, prod(trailing)))
+
+
+# --- what every normalisation does with its view -------------------------------------------
+
+
+@lru_cache(maxsize=64)
+def _constant(value: float, size: int, dtype: np.dtype) -> np.ndarray:
+    filled = np.full(size, value, dtype)
+    filled.flags.writeable = False
+    return filled
+
+
+def affine(
+    weight: Any, bias: Any, view: View, dtype: np.dtype, shape: tuple[int, ...] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weight (1 if None) and bias (0 if None) as the kernels' (W, P) arrays."""
+    size = prod(view.weight)
+    if shape is not None:  # layer norm: its weight has the shape that is normalised
+        weight, bias = _flat(weight, shape, "weight"), _flat(bias, shape, "bias")
+    w = _constant(1.0, size, dtype) if weight is None else vector(weight, size, "weight", dtype)
+    b = _constant(0.0, size, dtype) if bias is None else vector(bias, size, "bias", dtype)
+    return w.reshape(view.weight), b.reshape(view.weight)
+
+
+def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
+    if v is None:
+        return None
+    v = operand(v, name)
+    if v.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {v.shape}")
+    return v.reshape(-1)
+
+
+def check_eps(eps: float) -> float:
+    if isinstance(eps, bool) or not isinstance(eps, int | float | np.floating):
+        raise TypeError(f"eps must be a number, got {eps!r}")
+    if not (isfinite(eps) and eps >= 0):
+        raise ValueError(f"eps must be finite and at least 0, got {eps!r}")
+    return float(eps)
+
+
+def invstd_of(var: np.ndarray, eps: float) -> np.ndarray:
+    with np.errstate(divide="ignore"):  # a constant channel with eps 0: the user asked for it
+        return 1.0 / np.sqrt(var + eps)
+
+
+def normalize(
+    x: np.ndarray,
+    view: View,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    eps: float,
+    choice: tuple[str, str],
+    out: Any,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return y and the mean and variance of each g, by the statistics of x itself."""
+    y = output(x.shape, x.dtype, out, (x, weight, bias))
+    mean, var = np.empty(view.x[1]), np.empty(view.x[1])
+    kernel = pick("normalize", *choice)
+    if x.size:
+        kernel(y.reshape(view.x), mean, var, x.reshape(view.x), weight, bias, eps)
+    return finish(y, out), mean, var
+
+
+def normalize_given(
+    x: np.ndarray,
+    view: View,
+    mean: np.ndarray,
+    invstd: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    choice: tuple[str, str],
+    out: Any,
+) -> np.ndarray:
+    """Return y by statistics that are given."""
+    y = output(x.shape, x.dtype, out, (x, weight, bias))
+    kernel = pick("normalize_given", *choice)
+    if x.size:
+        kernel(y.reshape(view.x), x.reshape(view.x), mean, invstd, weight, bias)
+    return finish(y, out)
+
+
+def backward(
+    op: str,
+    grad_y: np.ndarray,
+    x: np.ndarray,
+    view: View,
+    weight: np.ndarray,
+    mean: np.ndarray,
+    invstd: np.ndarray,
+    choice: tuple[str, str],
+) -> NormGradients:
+    grad_x = output(x.shape, x.dtype, None, ())
+    grad_weight, grad_bias = np.zeros(view.weight, x.dtype), np.zeros(view.weight, x.dtype)
+    kernel = pick(op, *choice)
+    if x.size:
+        kernel(
+            grad_x.reshape(view.x), grad_weight, grad_bias,
+            grad_y.reshape(view.x), x.reshape(view.x), weight, mean, invstd,
+        )  # fmt: skip
+    return NormGradients(grad_x, grad_weight.reshape(-1), grad_bias.reshape(-1))
+
+
+def grad_operands(grad_y: Any, x: Any) -> tuple[np.ndarray, np.ndarray]:
+    grad_y, x = operand(grad_y, "grad_y"), operand(x, "x")
+    if grad_y.shape != x.shape:
+        raise ValueError(f"grad_y must have x's shape {x.shape}, got {grad_y.shape}")
+    if grad_y.dtype != x.dtype:
+        raise TypeError(f"grad_y must be {x.dtype} as x is, got {grad_y.dtype}")
+    return grad_y, x
+
+
+def own_statistics(
+    x: np.ndarray, view: View, eps: float, choice: tuple[str, str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and 1/sqrt(var + eps) of each g, for a gradient that was given none."""
+    size = prod(view.weight)
+    one, zero = (_constant(v, size, x.dtype).reshape(view.weight) for v in (1.0, 0.0))
+    _, mean, var = normalize(x, view, one, zero, eps, (choice[0], "auto"), None)
+    return mean, invstd_of(var, eps)
+
+
+# --- running statistics --------------------------------------------------------------------
+
+
+def check_values(values: int, x: np.ndarray) -> None:
+    if values == 1:
+        raise ValueError(f"training needs more than 1 value per channel, got x of shape {x.shape}")
+
+
+def check_momentum(momentum: float | None, batches: int | None) -> float:
+    if momentum is None:
+        if batches is None:
+            raise ValueError("momentum=None is the average of all batches: num_batches_tracked is needed")
+        (count,) = per_axis(batches, 1, "num_batches_tracked", least=1)
+        return 1.0 / count
+    if not isinstance(momentum, int | float | np.floating):
+        raise TypeError(f"momentum must be a number or None, got {momentum!r}")
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must be in [0, 1], got {momentum!r}")
+    return float(momentum)
+
+
+def check_running(
+    running_mean: Any, running_var: Any, channels: int, x: np.ndarray, out: Any
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the running statistics once it is known that they can be updated in place."""
+    if running_mean is None and running_var is None:
+        return None
+    for name, v in (("running_mean", running_mean), ("running_var", running_var)):
+        operand(v, name)
+        if v.shape != (channels,):
+            raise ValueError(f"{name} must have shape ({channels},), got {v.shape}")
+        if not v.flags.writeable:
+            raise ValueError(f"{name} is read-only, and training updates it in place")
+        if np.may_share_memory(v, x) or (out is not None and np.may_share_memory(v, out)):
+            raise ValueError(f"{name} shares memory with x or out, and training updates it in place")
+    if np.may_share_memory(running_mean, running_var):
+        raise ValueError("running_mean and running_var share memory")
+    return running_mean, running_var
+
+
+def move(running: np.ndarray, batch: np.ndarray, factor: float) -> None:
+    running[...] = (1 - factor) * running.astype(np.float64) + factor * batch
+
+
+def running_statistics(
+    running_mean: Any, running_var: Any, view: View, eps: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and 1/sqrt(var + eps) of evaluation, in float64."""
+    statistics = []
+    for name, v in (("running_mean", running_mean), ("running_var", running_var)):
+        if v is None:
+            raise ValueError(f"evaluation needs {name}")
+        v = operand(v, name)
+        statistics.append(vector(v, view.weight[0], name, v.dtype).astype(np.float64))
+    mean, var = statistics
+    if np.any(var < 0):
+        raise ValueError(f"running_var must be at least 0, got {var.min()}")
+    return mean, invstd_of(var, eps)

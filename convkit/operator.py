@@ -1,0 +1,170 @@
+"""A convolution as the matrix that it is: mostly zeros, with the same few weights tied all over it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from .arrays import IntOrInts, lookup_options, operand
+from .conv_plan import Padding, conv_plan
+from .geometry import check_allocation
+from .reference import matrix
+
+__all__ = ["ConvolutionOperator", "convolution_operator"]
+
+
+def convolution_operator(
+    w: np.ndarray,
+    input_shape: tuple[int, ...],
+    stride: IntOrInts = 1,
+    padding: Padding = 0,
+    dilation: IntOrInts = 1,
+    groups: int = 1,
+    padding_mode: str = "zeros",
+) -> ConvolutionOperator:
+    """Return the matrix of a convolution of one image.
+
+    Parameters
+    ----------
+    w : ndarray, shape (OC, IC / groups, KH, KW) or (OC, IC / groups, K)
+        Filters; float32 or float64.
+    input_shape : (IC, IH, IW) or (IC, L)
+        Shape of the image.
+    stride, padding, dilation, groups, padding_mode
+        As for :func:`convkit.conv2d`.
+
+    Returns
+    -------
+    ConvolutionOperator
+
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`convkit.conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np, convkit
+    >>> A = convkit.convolution_operator(np.array([[[1.0, 2.0]]]), (1, 4))
+    >>> A.matrix.toarray()
+    array([[1., 2., 0., 0.],
+           [0., 1., 2., 0.],
+           [0., 0., 1., 2.]])
+    >>> A
+    convolution of (1, 4) into (1, 3): 12 cells, 6 non-zero, 2 free values
+    """
+    w = operand(w, "w")
+    rank = w.ndim - 2
+    if rank not in (1, 2):
+        raise ValueError(
+            f"w must have shape (OC, IC / groups, KH, KW) or (OC, IC / groups, K), got {w.shape}"
+        )
+    shape = tuple(input_shape)
+    if len(shape) != rank + 1:
+        raise ValueError(
+            f"input_shape must be {'(IC, L)' if rank == 1 else '(IC, IH, IW)'}, got {input_shape!r}"
+        )
+    options = lookup_options(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return ConvolutionOperator(w, shape, conv_plan(shape, w.shape, rank, *options, padding_mode))
+
+
+class ConvolutionOperator:
+    """A convolution of one image as a sparse matrix, and which weight each entry is tied to.
+
+    ``A @ x.ravel()`` is the convolution and ``A.T @ y.ravel()`` the transposed one; a gradient
+    summed over ties is the gradient for the weights.
+
+    Attributes
+    ----------
+    input_shape, output_shape : tuple of int
+        Shapes of x and y, without a batch.
+    row, column, tie : ndarray of intp
+        One entry a product of the convolution: ``w.ravel()[tie]`` stands in ``A[row, column]``.
+        Entries that fall on the same cell, as they do under reflection, add up.
+    """
+
+    def __init__(self, w: np.ndarray, input_shape: tuple[int, ...], plan: Any) -> None:
+        self.w = w
+        self.input_shape = input_shape
+        self.output_shape: tuple[int, ...] = plan.result
+        products = plan.y[1] * plan.y[2] * plan.y[3] * prod(plan.w[1:])
+        check_allocation((3, products), 8, "operator")
+        self.row, self.column, self.tie = matrix.ties(
+            plan.x[1:], plan.w, *plan.tables[:2], *plan.y[2:], *plan.tables[2:]
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows (numbers of the output) and columns (numbers of the input)."""
+        return prod(self.output_shape), prod(self.input_shape)
+
+    @cached_property
+    def matrix(self) -> Any:
+        """The matrix as a :class:`scipy.sparse.csr_array` of w's dtype."""
+        from scipy.sparse import coo_array
+
+        entries = self.w.ravel()[self.tie]
+        return coo_array((entries, (self.row, self.column)), shape=self.shape).tocsr()
+
+    @property
+    def cells(self) -> int:
+        """Cells of the matrix if it were written out."""
+        return prod(self.shape)
+
+    @cached_property
+    def nonzeros(self) -> int:
+        """Cells that a weight stands in, whatever its value."""
+        return len(np.unique(self.row * self.shape[1] + self.column))
+
+    @property
+    def free_values(self) -> int:
+        """Different weights: what there is to learn."""
+        return self.w.size
+
+    @property
+    def dense_bytes(self) -> int:
+        """Bytes that the matrix would need if it were written out."""
+        return self.cells * self.w.itemsize
+
+    def __matmul__(self, x: np.ndarray) -> np.ndarray:
+        """Return ``A @ x`` for a raveled image, or one a column."""
+        return self.matrix @ x
+
+    @property
+    def T(self) -> Any:  # noqa: N802 - the name that every matrix has
+        """The transposed matrix, which is the transposed convolution."""
+        return self.matrix.T
+
+    def tie_gradient(self, grad_y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Return the gradient for w: the matrix's gradient, summed over what is tied.
+
+        Parameters
+        ----------
+        grad_y, x : ndarray
+            Gradient for the output, and the image, of shapes `output_shape` and `input_shape`.
+
+        Returns
+        -------
+        ndarray of float64, shape of w
+
+        Examples
+        --------
+        >>> import numpy as np, convkit
+        >>> A = convkit.convolution_operator(np.ones((1, 1, 2)), (1, 3))
+        >>> A.tie_gradient(np.array([[1.0, 10.0]]), np.array([[1.0, 2.0, 3.0]]))
+        array([[[21., 32.]]])
+        """
+        for name, a, shape in (("grad_y", grad_y, self.output_shape), ("x", x, self.input_shape)):
+            if np.shape(a) != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {np.shape(a)}")
+        products = grad_y.ravel()[self.row].astype(np.float64) * x.ravel()[self.column]
+        return np.bincount(self.tie, products, self.w.size).reshape(self.w.shape)
+
+    def __repr__(self) -> str:
+        return (
+            f"convolution of {self.input_shape} into {self.output_shape}: {self.cells:,} cells, "
+            f"{self.nonzeros:,} non-zero, {self.free_values:,} free values"
+        )

@@ -1,0 +1,164 @@
+"""Padding an array's border, and the gradient of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import geometry
+from .arrays import any_array, finish, operand, output, shape_of
+from .dispatch import pick
+
+__all__ = ["pad", "pad_backward"]
+
+
+class _Plan(NamedTuple):
+    x: tuple[int, int, int]  # as the kernels see it: planes, rows, columns
+    y: tuple[int, int, int]
+    ih_of: np.ndarray
+    iw_of: np.ndarray
+    result: tuple[int, ...]
+
+
+@lru_cache(maxsize=1024)
+def _plan(x_shape: tuple[int, ...], padding: Any, mode: str) -> _Plan:
+    if not isinstance(padding, tuple) or len(padding) not in (2, 4):
+        raise ValueError(
+            f"padding must be (left, right) or (left, right, top, bottom), last axis first, got {padding!r}"
+        )
+    padding = geometry.per_axis(padding, len(padding), "padding", least=-geometry.LARGEST)
+    axes = len(padding) // 2
+    if len(x_shape) < axes:
+        raise ValueError(f"x must have at least {axes} axes to pad, got shape {x_shape}")
+    if 0 in x_shape[-axes:]:
+        raise ValueError(f"the axes to pad may not be empty, got x of shape {x_shape}")
+    if mode == "zeros" or mode not in ("constant", *geometry.PADDING_MODES):
+        names = ", ".join(("constant", *geometry.PADDING_MODES[1:]))
+        raise ValueError(f"mode must be one of {names}, got {mode!r}")
+    table_mode = "zeros" if mode == "constant" else mode
+    size = (*((1,) * (2 - axes)), *x_shape[-axes:])
+    pairs = (*((0, 0),) * (2 - axes), *((padding[i], padding[i + 1]) for i in range(2 * axes - 2, -1, -2)))
+    ih_of, iw_of = (geometry.index_table(n, *p, table_mode) for n, p in zip(size, pairs, strict=True))
+    planes = prod(x_shape[:-axes])
+    grown = (len(ih_of), len(iw_of))
+    result = (*x_shape[:-axes], *grown[-axes:])
+    return _Plan((planes, *size), (planes, *grown), ih_of, iw_of, result)
+
+
+@any_array
+def pad(
+    x: Any,
+    padding: Sequence[int],
+    mode: str = "constant",
+    value: float = 0.0,
+    *,
+    algorithm: str = "auto",
+    backend: str = "auto",
+    out: np.ndarray | None = None,
+) -> Any:
+    """Put a border around the last one or two axes of an array.
+
+    Parameters
+    ----------
+    x : array, any shape with at least one or two axes
+        float32 or float64.
+    padding : (left, right) or (left, right, top, bottom)
+        Cells to add, **last axis first**, as in PyTorch. Negative numbers crop, in mode
+        ``"constant"`` alone.
+    mode : {"constant", "reflect", "replicate", "circular", "symmetric"}
+        What the border shows: see :func:`convkit.geometry.index_table`. ``"reflect"`` does not
+        repeat the edge, ``"symmetric"`` does.
+    value : float
+        What fills the border in mode ``"constant"``.
+    algorithm, backend : str
+        Which kernel computes it.
+    out : ndarray, optional
+        Where to put the result.
+
+    Returns
+    -------
+    array
+        x, grown by `padding`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode, a border that the mode cannot make, or a crop that leaves nothing.
+    TypeError
+        If x is not a float32 or float64 array.
+
+    Examples
+    --------
+    >>> import numpy as np, convkit
+    >>> convkit.pad(np.array([1.0, 2.0, 3.0]), (2, 2), "reflect")
+    array([3., 2., 1., 2., 3., 2., 1.])
+    >>> convkit.pad(np.array([1.0, 2.0, 3.0]), (1, -1), value=9)
+    array([9., 1., 2.])
+    """
+    x = operand(x, "x")
+    plan = _plan(x.shape, geometry.option(padding, "padding"), mode)
+    if not isinstance(value, int | float | np.number):
+        raise TypeError(f"value must be a number, got {value!r}")
+    y = output(plan.result, x.dtype, out, (x,))
+    kernel = pick("pad2d", backend, algorithm)
+    if y.size:
+        kernel(y.reshape(plan.y), x.reshape(plan.x), plan.ih_of, plan.iw_of, float(value))
+    return finish(y, out)
+
+
+@any_array
+def pad_backward(
+    grad_y: Any,
+    x: Any,
+    padding: Sequence[int],
+    mode: str = "constant",
+    *,
+    algorithm: str = "auto",
+    backend: str = "auto",
+    out: np.ndarray | None = None,
+) -> Any:
+    """Return the gradient of a loss for the input of :func:`pad`.
+
+    Each cell of x collects the gradient of every cell that showed it: under ``"reflect"`` a cell
+    beside the edge is shown twice, and its two gradients are added.
+
+    Parameters
+    ----------
+    grad_y : array
+        Gradient of the loss for :func:`pad`'s result.
+    x : array or shape
+        What was padded; only its shape is used.
+    padding, mode
+        As they were given to :func:`pad`.
+    algorithm, backend, out
+        As for :func:`pad`.
+
+    Returns
+    -------
+    array, shape of x
+
+    Raises
+    ------
+    ValueError
+        As :func:`pad`, and if `grad_y` has not the shape of its result.
+
+    Examples
+    --------
+    >>> import numpy as np, convkit
+    >>> convkit.pad_backward(np.ones(5), (3,), (1, 1), "reflect")
+    array([1., 3., 1.])
+    """
+    grad_y = operand(grad_y, "grad_y")
+    shape = shape_of(x)
+    plan = _plan(shape, geometry.option(padding, "padding"), mode)
+    if grad_y.shape != plan.result:
+        raise ValueError(f"grad_y must have the output's shape {plan.result}, got {grad_y.shape}")
+    grad_x = output(shape, grad_y.dtype, out, (grad_y,))
+    kernel = pick("pad2d_backward", backend, algorithm)
+    if grad_x.size:
+        kernel(grad_x.reshape(plan.x), grad_y.reshape(plan.y), plan.ih_of, plan.iw_of)
+    return finish(grad_x, out)

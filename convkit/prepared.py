@@ -1,0 +1,82 @@
+"""A convolution whose filters are made ready once, for many images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import IntOrInts, operand, vector
+from .conv import conv2d
+from .conv_plan import Padding
+
+__all__ = ["PreparedConv2d", "prepare_conv2d"]
+
+
+class PreparedConv2d:
+    """What :func:`prepare_conv2d` returns: call it with images. Safe to call from many threads."""
+
+    def __init__(self, w: np.ndarray, b: np.ndarray | None, options: dict[str, Any]) -> None:
+        self._w = w
+        self._b = b
+        self._options = options
+
+    def __call__(self, x: Any, *, out: np.ndarray | None = None) -> Any:
+        """Convolve images x, (N, IC, IH, IW) or (IC, IH, IW): see :func:`convkit.conv2d`."""
+        return conv2d(x, self._w, self._b, **self._options, out=out)
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
+        return f"prepared conv2d of filters {self._w.shape}: {options}"
+
+
+def prepare_conv2d(
+    w: Any,
+    b: Any = None,
+    stride: IntOrInts = 1,
+    padding: Padding = 0,
+    dilation: IntOrInts = 1,
+    groups: int = 1,
+    *,
+    padding_mode: str = "zeros",
+    flip: bool = False,
+    algorithm: str = "auto",
+    backend: str = "auto",
+) -> PreparedConv2d:
+    """Return a convolution by filters that do not change any more.
+
+    It keeps copies of the filters and the bias, made contiguous and turned round if ``flip``.
+
+    Parameters
+    ----------
+    w, b, stride, padding, dilation, groups, padding_mode, flip, algorithm, backend
+        As for :func:`convkit.conv2d`.
+
+    Returns
+    -------
+    PreparedConv2d
+        A function of x.
+
+    Examples
+    --------
+    >>> import numpy as np, convkit
+    >>> blur = convkit.prepare_conv2d(np.full((1, 1, 2, 2), 0.25))
+    >>> blur(np.arange(9.0).reshape(1, 3, 3))
+    array([[[2., 3.],
+            [5., 6.]]])
+    """
+    w = operand(w, "w")
+    if w.ndim != 4:
+        raise ValueError(f"w must have shape (out channels, in channels / groups, KH, KW), got {w.shape}")
+    w = np.flip(w, axis=(2, 3)).copy() if flip else w.copy()
+    b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
+    options = {
+        "stride": stride,
+        "padding": padding,
+        "dilation": dilation,
+        "groups": groups,
+        "padding_mode": padding_mode,
+        "algorithm": algorithm,
+        "backend": backend,
+    }
+    return PreparedConv2d(w, b, options)
