@@ -7,6 +7,8 @@ those, or a direct call from a test, from becoming a crash.
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
 
+from convkit._ext.conv_shape cimport conv_shape
+
 
 cdef inline int array(cnp.ndarray a, str name, int ndim, int typenum) except -1:
     """Accept a non-empty C-contiguous, aligned, native array of `ndim` axes and one type."""
@@ -57,6 +59,30 @@ cdef inline int table(
         if cell[i] < -1 or cell[i] >= n:
             raise ValueError(f"{name}[{i}] must be from -1 to {n - 1}, got {cell[i]}")
     return 0
+
+
+cdef inline int conv2d(
+    conv_shape *s, cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b,
+    cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+) except -1:
+    """Accept the arguments of a convolution, fill in its shape and return its type."""
+    cdef int typenum = output(y, "y", 4)
+    array(x, "x", 4, typenum)
+    array(w, "w", 4, typenum)
+    array(b, "b", 1, typenum)
+    s.N, s.IC, s.IH, s.IW = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
+    s.OC, s.KH, s.KW = w.shape[0], w.shape[2], w.shape[3]
+    s.OH, s.OW = y.shape[2], y.shape[3]
+    s.SH, s.SW, s.DH, s.DW = SH, SW, DH, DW
+    s.G = s.IC // w.shape[1]
+    extent("images of y", y.shape[0], s.N)
+    extent("channels of y", y.shape[1], s.OC)
+    extent("length of b", b.shape[0], s.OC)
+    if s.G * w.shape[1] != s.IC or s.G == 0 or s.OC % s.G:
+        raise ValueError(f"{s.IC} input and {s.OC} output channels have no groups of {w.shape[1]} inputs")
+    table(ih_of, "ih_of", s.IH, s.OH, SH, s.KH, DH)
+    table(iw_of, "iw_of", s.IW, s.OW, SW, s.KW, DW)
+    return typenum
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------

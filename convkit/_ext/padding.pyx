@@ -56,8 +56,8 @@ cdef inline void fill_row(floating *y, Py_ssize_t OW, floating value) noexcept n
 
 
 cdef void pad(
-    floating *y, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW, floating value
+    floating *y, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, floating value,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
     cdef Py_ssize_t row, p, oh, start, stop
     longest_run(iw_of, OW, &start, &stop)
@@ -112,17 +112,17 @@ cdef void pad_backward(
 
 
 cdef api void pad2d_f32(
-    float *y, const float *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW, float value
+    float *y, const float *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, float value,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
-    pad(y, x, ih_of, iw_of, P, IH, IW, OH, OW, value)
+    pad(y, x, ih_of, iw_of, value, P, IH, IW, OH, OW)
 
 
 cdef api void pad2d_f64(
-    double *y, const double *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW, double value
+    double *y, const double *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, double value,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
-    pad(y, x, ih_of, iw_of, P, IH, IW, OH, OW, value)
+    pad(y, x, ih_of, iw_of, value, P, IH, IW, OH, OW)
 
 
 cdef api void pad2d_backward_f32(
@@ -159,10 +159,10 @@ def pad2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray ih_of, cnp.ndarray iw_of, do
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
                 pad2d_f32(<float *> y.data + p*OH*OW, <const float *> x.data + p*IH*IW, ih, iw,
-                          count, IH, IW, OH, OW, <float> value)
+                          <float> value, count, IH, IW, OH, OW)
             else:
                 pad2d_f64(<double *> y.data + p*OH*OW, <const double *> x.data + p*IH*IW, ih, iw,
-                          count, IH, IW, OH, OW, value)
+                          value, count, IH, IW, OH, OW)
         contract.signals()
 
 

@@ -1,0 +1,88 @@
+"""Rung one: the definition of a convolution, seven loops deep.
+
+    y[n, oc, oh, ow] = b[oc] + sum over ic, kh, kw of w[oc, ic, kh, kw] * x[n, ic, ih, iw]
+
+where ih = ih_of[oh*SH + kh*DH] and iw = iw_of[ow*SW + kw*DW], and x is 0 where either is -1.
+
+What limits it
+--------------
+The additions to one total wait for one another: 2 FLOPs in the 4 cycles that a fused multiply-add
+takes. A core that starts two of them a cycle, on 16 lanes each, could do 256 FLOPs in that time.
+Memory is no limit yet, though each multiply-add loads its two factors (8 bytes for 2 FLOPs in
+float32), nearly always from the L1 cache. Sums are kept in the arrays' own precision.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+
+from convkit._ext cimport contract
+from convkit._ext.conv_shape cimport conv_shape
+
+cnp.import_array()
+
+
+cdef void seven_loops(
+    floating *y, const floating *x, const floating *w, const floating *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef Py_ssize_t n, oc, oh, ow, ic, kh, kw, ih, iw
+    cdef Py_ssize_t IC = s.IC // s.G, OC = s.OC // s.G  # of one group
+    cdef const floating *plane
+    cdef floating total, cell
+    for n in range(s.N):
+        for oc in range(s.OC):
+            for oh in range(s.OH):
+                for ow in range(s.OW):
+                    total = b[oc]
+                    for ic in range(IC):
+                        plane = x + (n*s.IC + oc // OC * IC + ic)*s.IH*s.IW
+                        for kh in range(s.KH):
+                            ih = ih_of[oh*s.SH + kh*s.DH]
+                            for kw in range(s.KW):
+                                iw = iw_of[ow*s.SW + kw*s.DW]
+                                cell = plane[ih*s.IW + iw] if ih >= 0 and iw >= 0 else 0
+                                total += w[((oc*IC + ic)*s.KH + kh)*s.KW + kw]*cell
+                    y[((n*s.OC + oc)*s.OH + oh)*s.OW + ow] = total
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void conv2d_f32(
+    float *y, const float *x, const float *w, const float *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    seven_loops(y, x, w, b, ih_of, iw_of, s)
+
+
+cdef api void conv2d_f64(
+    double *y, const double *x, const double *w, const double *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    seven_loops(y, x, w, b, ih_of, iw_of, s)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def conv2d(
+    cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+):
+    """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
+    cdef conv_shape s
+    cdef int typenum = contract.conv2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    cdef Py_ssize_t n, N = s.N, x_image = s.IC*s.IH*s.IW, y_image = s.OC*s.OH*s.OW
+    cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
+    cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
+    s.N = contract.blocks_at_once(y_image*(s.IC // s.G)*s.KH*s.KW)
+    for n in range(0, N, s.N):
+        s.N = min(s.N, N - n)
+        with nogil:
+            if typenum == cnp.NPY_FLOAT32:
+                conv2d_f32(<float *> y.data + n*y_image, <const float *> x.data + n*x_image,
+                           <const float *> w.data, <const float *> b.data, ih, iw, &s)
+            else:
+                conv2d_f64(<double *> y.data + n*y_image, <const double *> x.data + n*x_image,
+                           <const double *> w.data, <const double *> b.data, ih, iw, &s)
+        contract.signals()

@@ -1,0 +1,77 @@
+"""What the C-level tests call each operation with. A new operation adds a function here."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from convkit.geometry import conv_output_size, index_table
+
+LENGTHS = (1, 2, 15, 16, 17, 31, 33, 65)  # around one, two and four vectors of the widest kind
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments of a kernel: the same for Python and C, but for what follows the pointers."""
+
+    outputs: list[tuple[int, ...]]
+    inputs: list[np.ndarray]
+    options: tuple = ()
+    sizes: tuple = ()
+
+
+def whole(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Return small integers, whose sums are exact in any order."""
+    return rng.integers(-4, 5, shape).astype(dtype)
+
+
+def conv2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Rows of every length; then strides, dilations and groups on awkward sizes."""
+    #        N, IC, IH, IW, OC, KH, KW, G, S, D, padding
+    rows = [(1, 2, 4, width, 3, 3, 3, 1, 1, 1, 1) for width in LENGTHS]
+    rows += [
+        (2, 3, 7, 5, 2, 1, 1, 1, 1, 1, 0),
+        (1, 4, 9, 11, 6, 2, 3, 2, 2, 1, 2),
+        (3, 5, 8, 8, 10, 3, 2, 5, 1, 3, 4),  # a kernel wider than what it stands on
+        (1, 1, 2, 2, 1, 5, 5, 1, 3, 1, 6),
+    ]
+    for N, IC, IH, IW, OC, KH, KW, G, S, D, p in rows:
+        OH, OW = conv_output_size(IH, KH, S, D, p, p), conv_output_size(IW, KW, S, D, p, p)
+        yield Case(
+            [(N, OC, OH, OW)],
+            [
+                whole(rng, (N, IC, IH, IW), dtype),
+                whole(rng, (OC, IC // G, KH, KW), dtype),
+                whole(rng, (OC,), dtype),
+                index_table(IH, p, p),
+                index_table(IW, p, p),
+            ],
+            (S, S, D, D),
+            (N, IC, IH, IW, OC, KH, KW, OH, OW, G, S, S, D, D),
+        )
+
+
+def _planes(rng: np.random.Generator) -> Iterator[tuple]:
+    for IW in LENGTHS:
+        for mode in ("zeros", "symmetric", "circular"):
+            P, IH = int(rng.integers(1, 4)), int(rng.integers(1, 5))
+            top, bottom, left, right = (int(p) for p in rng.integers(0, 2 * IW + 3, 4))
+            ih_of, iw_of = index_table(IH, top, bottom, mode), index_table(IW, left, right, mode)
+            yield P, IH, IW, len(ih_of), len(iw_of), ih_of, iw_of
+
+
+def pad2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Borders wider than the image, on every side, and none."""
+    for P, IH, IW, OH, OW, ih_of, iw_of in _planes(rng):
+        x = whole(rng, (P, IH, IW), dtype)
+        yield Case([(P, OH, OW)], [x, ih_of, iw_of], (2.5,), (2.5, P, IH, IW, OH, OW))
+
+
+def pad2d_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same."""
+    for P, IH, IW, OH, OW, ih_of, iw_of in _planes(rng):
+        dy = whole(rng, (P, OH, OW), dtype)
+        yield Case([(P, IH, IW)], [dy, ih_of, iw_of], (), (P, IH, IW, OH, OW))
+
+
+CASES = {"conv2d": conv2d, "pad2d": pad2d, "pad2d_backward": pad2d_backward}

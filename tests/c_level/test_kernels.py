@@ -1,0 +1,88 @@
+"""The compiled kernels, called from C on raw pointers, in every instruction set of this CPU.
+
+What a kernel reads or writes beyond its arrays hits a forbidden page; what it writes into an input
+hits a read-only one; the results must equal the reference's, bit for bit, on small integers.
+"""
+
+import ctypes
+import importlib
+
+import numpy as np
+import pytest
+from c_level_cases import CASES
+from compare import assert_equal
+from guarded import Guarded
+
+from convkit import _ext, dispatch
+
+pytestmark = pytest.mark.skipif(_ext.why_not() is not None, reason=str(_ext.why_not()))
+
+COMPILED = [k for k in dispatch.KERNELS if k.backend == "cython"]
+ISAS = _ext.config()["isa_available"]
+TYPES = {"f32": np.float32, "f64": np.float64}
+
+
+def capsule(kernel: dispatch.Kernel, isa: str, suffix: str) -> object:
+    module, _, function = kernel.place.partition(":")
+    return importlib.import_module(f"convkit._ext.{isa}.{module}").__pyx_capi__[f"{function}_{suffix}"]
+
+
+def expected(kernel: dispatch.Kernel, case, dtype: type) -> list[np.ndarray]:
+    (reference,) = [
+        k for k in dispatch.KERNELS if (k.op, k.backend, k.algorithm) == (kernel.op, "reference", "direct")
+    ]
+    outputs = [np.full(shape, np.nan, dtype) for shape in case.outputs]
+    dispatch.load(reference).kernel(*outputs, *case.inputs, *case.options)
+    return outputs
+
+
+def check(driver, kernel: dispatch.Kernel, entry: object, suffix: str, at_end: bool) -> None:
+    dtype = TYPES[suffix]
+    for case in CASES[kernel.op](np.random.default_rng(7), dtype):
+        outputs = [Guarded(np.full(shape, np.nan, dtype), at_end) for shape in case.outputs]
+        inputs = [Guarded(array, at_end).freeze() for array in case.inputs]
+        addresses = [a.address for a in outputs + inputs]
+        getattr(driver, f"{kernel.op}_{suffix}")(entry, *addresses, *case.sizes)
+        for out, right in zip(outputs, expected(kernel, case, dtype), strict=True):
+            assert_equal(out.array, right)
+            assert out.canaries_live()
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["page_after", "page_before"])
+@pytest.mark.parametrize("suffix", TYPES)
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kernel", COMPILED, ids=lambda k: f"{k.op}-{k.algorithm}")
+def test_through_its_capsule(driver, kernel, isa, suffix, at_end):
+    check(driver, kernel, capsule(kernel, isa, suffix), suffix, at_end)
+
+
+@pytest.mark.parametrize("suffix", TYPES)
+@pytest.mark.parametrize("kernel", [k for k in COMPILED if k.algorithm == "direct"], ids=lambda k: k.op)
+def test_through_cimport(driver, kernel, suffix):
+    check(driver, kernel, None, suffix, at_end=True)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("kernel", COMPILED, ids=lambda k: f"{k.op}-{k.algorithm}")
+def test_signature_is_the_capsules_name(kernel, isa):
+    from convkit._ext.kernels import SIGNATURES
+
+    _, signature = SIGNATURES[kernel.op]
+    for suffix, T in (("f32", "float"), ("f64", "double")):
+        assert f'"{signature.format(T=T)}"' in repr(capsule(kernel, isa, suffix))
+
+
+def test_kernels_pxd_names_production():
+    from convkit._ext.kernels import SIGNATURES
+
+    registered = {k.op: k.place.partition(":")[0] for k in COMPILED if k.algorithm == "direct"}
+    assert {op: module for op, (module, _) in SIGNATURES.items()} == registered
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["page_after", "page_before"])
+def test_canaries_notice_a_write(at_end):
+    guarded = Guarded(np.zeros(5, np.float32), at_end)
+    assert guarded.canaries_live()
+    beside = guarded.address + (-1 if at_end else 20)
+    ctypes.memset(beside, 0, 1)
+    assert not guarded.canaries_live()
