@@ -60,25 +60,29 @@ DIRECTIVES = {
 
 def extensions() -> list[Extension]:
     """Return every extension, each once for each instruction set that it is compiled for."""
+    sources = sorted(p.relative_to(ROOT) for p in (ROOT / KERNELS).rglob("*.pyx"))
+    once = [s for s in sources if s.parent == KERNELS and s.stem in ONCE]
+    kernels = [s for s in sources if s not in once]
+    return [extension(KERNELS.parts, s, []) for s in once] + [
+        extension((*KERNELS.parts, isa), s, flags) for isa, flags in INSTRUCTION_SETS.items() for s in kernels
+    ]
+
+
+def extension(package: tuple[str, ...], source: Path, flags: list[str]) -> Extension:
+    """Return the extension that `source` becomes inside `package`."""
     import numpy as np
 
-    sources = sorted(p.relative_to(ROOT) for p in (ROOT / KERNELS).rglob("*.pyx"))
-    once = {s for s in sources if s.parent == KERNELS and s.stem in ONCE}
-    return [
-        Extension(
-            ".".join([*KERNELS.parts, *folder, *source.relative_to(KERNELS).with_suffix("").parts]),
-            [source.as_posix()],
-            depends=["setup.py", *sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / KERNELS).rglob("*.pxd"))],
-            include_dirs=[np.get_include()],
-            define_macros=[
-                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
-                ("CONVKIT_DEBUG", str(int(DEBUG))),
-            ],
-            extra_compile_args=FLAGS + flags,
-        )
-        for source in sources
-        for folder, flags in ([((), [])] if source in once else [((s,), f) for s, f in INSTRUCTION_SETS.items()])
-    ]
+    return Extension(
+        ".".join([*package, *source.relative_to(KERNELS).with_suffix("").parts]),
+        [source.as_posix()],
+        depends=sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / KERNELS).rglob("*.pxd")),
+        include_dirs=[np.get_include()],
+        define_macros=[
+            ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+            ("CONVKIT_DEBUG", str(int(DEBUG))),
+        ],
+        extra_compile_args=FLAGS + flags,
+    )
 
 
 def instruction_set(ext: Extension) -> str:
