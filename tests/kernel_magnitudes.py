@@ -1,0 +1,76 @@
+"""How large the rounding error of each output may be: the scale of its terms.
+
+A kernel that adds up t terms in floating point, in any order, errs by at most about
+``t * eps * (sum of the terms' absolute values)``. The functions here compute that sum, an array for
+each output; :mod:`kernel_cases` multiplies it by the number of roundings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from convkit import dispatch
+
+
+def is_operand(a: object) -> bool:
+    """Tell an array of numbers from an index table or a size."""
+    return isinstance(a, np.ndarray) and a.dtype.kind == "f"
+
+
+def magnitudes(
+    op: str, outputs: Sequence[np.ndarray], inputs: Sequence[Any], kind: str
+) -> Sequence[np.ndarray]:
+    """Return the magnitude of each element of each output of `op`."""
+    return MAGNITUDES.get(op, linear_magnitudes)(op, outputs, inputs, kind)
+
+
+def linear_magnitudes(op, outputs, inputs, kind):
+    """Run a sum of products on absolute values: roundings are relative to that."""
+    reference = dispatch.load(next(k for k in dispatch.KERNELS if k.op == op and k.backend == "reference"))
+    magnitudes = [np.empty(a.shape) for a in outputs]
+    reference.kernel(*magnitudes, *(np.abs(a).astype(np.float64) if is_operand(a) else a for a in inputs))
+    return magnitudes
+
+
+def normalize_magnitudes(op, outputs, inputs, kind):
+    x, weight, bias, eps = inputs
+    G = x.shape[1]
+    x, rows = x.astype(np.float64), np.arange(G) % len(weight)
+    mean = x.mean(axis=(0, 2, 3), keepdims=True)
+    var = np.square(x - mean).mean(axis=(0, 2, 3), keepdims=True)
+    # A kernel may round the mean to x's dtype before it subtracts; integer means survive that.
+    spread = np.abs(x - mean) + (np.abs(mean) if kind == "reals" else 0.0)
+    y = spread / np.sqrt(var + eps) * np.abs(weight)[rows, :, None] + np.abs(bias)[rows, :, None]
+    return [y, np.abs(x).mean(axis=(0, 2, 3)), var.ravel()]
+
+
+def normalize_given_magnitudes(op, outputs, inputs, kind):
+    x, mean, invstd, weight, bias = inputs
+    rows = np.arange(x.shape[1]) % len(weight)
+    xhat = (np.abs(x) + np.abs(mean)[:, None, None]) * invstd[:, None, None]
+    return [xhat * np.abs(weight)[rows, :, None] + np.abs(bias)[rows, :, None]]
+
+
+def normalize_backward_magnitudes(op, outputs, inputs, kind):
+    dy, x, weight, mean, invstd = inputs
+    rows = np.arange(x.shape[1]) % len(weight)
+    invstd = invstd[:, None, None]
+    xhat = (np.abs(x) + np.abs(mean)[:, None, None]) * invstd
+    dz = np.abs(dy) * np.abs(weight.astype(np.float64))[rows, :, None]
+    dx = invstd * dz
+    if op == "normalize_backward":
+        shift, slope = (a.mean(axis=(0, 2, 3), keepdims=True) for a in (dz, dz * xhat))
+        dx = invstd * (dz + shift + xhat * slope)
+    terms = np.abs(dy) * xhat, np.abs(dy)
+    return [dx, *(a.sum(axis=(0, 3)).reshape(-1, *weight.shape).sum(axis=0) for a in terms)]
+
+
+MAGNITUDES = {
+    "normalize": normalize_magnitudes,
+    "normalize_given": normalize_given_magnitudes,
+    "normalize_backward": normalize_backward_magnitudes,
+    "normalize_given_backward": normalize_backward_magnitudes,
+}
