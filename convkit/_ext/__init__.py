@@ -17,13 +17,17 @@ from typing import Any
 
 __all__ = ["config", "load", "set_threads", "why_not"]
 
-try:
-    from . import cpu, threads
-except ModuleNotFoundError:  # the source tree, before anything was compiled in it
-    cpu = threads = None  # type: ignore[assignment]
+
+def _compiled(module: str) -> ModuleType | None:
+    """Import a module that is compiled once; None in a source tree where nothing was compiled."""
+    try:
+        return importlib.import_module(f"{__name__}.{module}")
+    except ModuleNotFoundError:
+        return None
 
 
 def _built(isa: str) -> bool:
+    """Return whether this Python has kernels for `isa`: one module, padding, stands for all."""
     folder = Path(__file__).parent / isa
     return any((folder / f"padding{suffix}").exists() for suffix in EXTENSION_SUFFIXES)
 
@@ -39,13 +43,14 @@ def _choose(asked: str, available: tuple[str, ...]) -> str | None:
     return asked
 
 
-_available = tuple(filter(_built, cpu.instruction_sets())) if cpu else ()
+_cpu, _threads = _compiled("cpu"), _compiled("threads")
+_available: tuple[str, ...] = tuple(filter(_built, _cpu.instruction_sets())) if _cpu else ()
 _isa = _choose(os.environ.get("CONVKIT_ISA", ""), _available)
 
 
 def why_not() -> str | None:
     """Return why the compiled kernels cannot run here, or None if they can."""
-    if cpu is None:
+    if _cpu is None:
         return "not compiled: run `pip install .`"
     if _isa is None:
         return "this CPU has none of the instruction sets that convkit was built for"
@@ -62,13 +67,13 @@ def config() -> dict[str, Any]:
     return {
         "isa": _isa,
         "isa_available": _available,
-        "openmp": bool(cpu and cpu.OPENMP),
-        "compiler": cpu.COMPILER if cpu else None,
-        "debug": bool(cpu and cpu.DEBUG),
+        "openmp": bool(_cpu and _cpu.OPENMP),
+        "compiler": _cpu.COMPILER if _cpu else None,
+        "debug": bool(_cpu and _cpu.DEBUG),
     }
 
 
 def set_threads(everywhere: int, here: int) -> None:
     """Set the number of threads of the process and, unless it is 0, of the calling thread."""
-    if threads is not None:
-        threads.set_threads(everywhere, here)
+    if _threads is not None:
+        _threads.set_threads(everywhere, here)

@@ -1,0 +1,126 @@
+"""The Python side of the compiled kernels: no argument whatever may make one touch stray memory.
+
+The public functions check and word things for users; these checks stand behind them.
+"""
+
+import numpy as np
+import pytest
+from compare import assert_equal
+
+from convkit import _ext
+from convkit.geometry import index_table
+
+pytestmark = pytest.mark.skipif(_ext.why_not() is not None, reason=str(_ext.why_not()))
+
+
+@pytest.fixture
+def pad():
+    """Return pad2d and good arguments for it, by name."""
+    good = {
+        "y": np.empty((2, 5, 7), np.float32),
+        "x": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+        "ih_of": index_table(3, 1, 1),
+        "iw_of": index_table(4, 1, 2),
+        "value": 0.0,
+    }
+    return _ext.load("padding").pad2d, good
+
+
+@pytest.fixture
+def conv():
+    """Return conv2d and good arguments for it, by name."""
+    good = {
+        "y": np.empty((2, 6, 3, 2), np.float64),
+        "x": np.ones((2, 4, 5, 5)),
+        "w": np.ones((6, 2, 3, 2)),
+        "b": np.zeros(6),
+        "ih_of": index_table(5, 0, 0),
+        "iw_of": index_table(5, 0, 0),
+        "SH": 1,
+        "SW": 2,
+        "DH": 1,
+        "DW": 2,
+    }
+    return _ext.load("ladder.conv_seven_loops").conv2d, good
+
+
+def misaligned(shape: tuple[int, ...]) -> np.ndarray:
+    size = 4 * int(np.prod(shape))
+    return np.zeros(size + 1, np.uint8)[1:].view(np.float32).reshape(shape)
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "error", "message"),
+    [
+        ("x", None, TypeError, "x must be an array"),
+        ("x", [[[1.0]]], TypeError, "x"),
+        ("x", np.zeros((2, 3, 4)), TypeError, "x must be float32, got float64"),
+        ("y", np.zeros((2, 5, 7), int), TypeError, "y must be float64, got int64"),
+        ("y", np.zeros((2, 5, 7), np.float16), TypeError, "float16"),
+        ("x", np.zeros((2, 3, 4), ">f4"), ValueError, "native byte order"),
+        ("x", np.zeros((2, 3, 8), np.float32)[:, :, ::2], ValueError, "C-contiguous"),
+        ("x", misaligned((2, 3, 4)), ValueError, "aligned"),
+        ("x", np.zeros((6, 4), np.float32), ValueError, r"3 axes, got shape \(6, 4\)"),
+        ("x", np.zeros((2, 0, 4), np.float32), ValueError, "must not be empty"),
+        ("x", np.zeros((3, 3, 4), np.float32), ValueError, "planes of x must be 2, got 3"),
+        ("ih_of", index_table(3, 1, 0), ValueError, "4 entries, too few for 5 outputs"),
+        ("ih_of", np.array([0, 1, 2, 3, 0]), ValueError, r"ih_of\[3\] must be from -1 to 2, got 3"),
+        ("iw_of", np.array([0, 1, 2, 3, 0, -2, 0]), ValueError, r"iw_of\[5\] must be from -1 to 3, got -2"),
+        ("iw_of", index_table(4, 1, 2).astype(np.int32), TypeError, "iw_of must be int64, got int32"),
+        ("value", "one", TypeError, "real number"),
+    ],
+)
+def test_pad_refuses(pad, name, bad, error, message):
+    pad2d, good = pad
+    with pytest.raises(error, match=message):
+        pad2d(**good | {name: bad})
+
+
+def test_a_read_only_output_is_refused(pad):
+    pad2d, good = pad
+    good["y"].flags.writeable = False
+    with pytest.raises(ValueError, match="y is written to and must not be read-only"):
+        pad2d(**good)
+
+
+def test_read_only_inputs_are_welcome(pad):
+    pad2d, good = pad
+    good["x"].flags.writeable = False
+    pad2d(**good)
+    assert_equal(good["y"], np.pad(good["x"], ((0, 0), (1, 1), (1, 2))))
+
+
+@pytest.mark.parametrize(
+    ("name", "bad", "message"),
+    [
+        ("b", np.zeros(5), "length of b must be 6, got 5"),
+        ("y", np.empty((3, 6, 3, 2)), "images of y must be 2, got 3"),
+        ("y", np.empty((2, 5, 3, 2)), "channels of y must be 6, got 5"),
+        ("w", np.ones((6, 3, 3, 2)), "no groups of 3 inputs"),
+        ("w", np.ones((6, 5, 3, 2)), "no groups of 5 inputs"),
+        ("x", np.ones((2, 8, 5, 5)), "no groups of 2 inputs"),  # 4 groups, and 6 outputs
+        ("SH", 0, "too few"),
+        ("DW", -1, "too few"),
+        ("SH", 2**62, "too few"),  # (OH - 1)*SH would overflow to a small number
+        ("SW", 2**63 - 1, "too few"),
+        ("DH", 2**63 - 1, "too few"),
+        ("DW", 5, "too few"),
+    ],
+)
+def test_conv_refuses(conv, name, bad, message):
+    conv2d, good = conv
+    with pytest.raises(ValueError, match=message):
+        conv2d(**good | {name: bad})
+
+
+def test_a_size_beyond_64_bits_is_an_overflow_error(conv):
+    conv2d, good = conv
+    with pytest.raises(OverflowError):
+        conv2d(**good | {"SH": 2**63})
+
+
+def test_good_arguments_are_good(pad, conv):
+    for kernel, good in (pad, conv):
+        good["y"].fill(np.nan)
+        kernel(**good)
+        assert not np.isnan(good["y"]).any()
