@@ -1,15 +1,36 @@
-"""Compile driver.pyx into a folder: ``python build_driver.py FOLDER``.
+"""Compile driver.pyx as any other project would: against the .pxd files of the convkit in use."""
 
-It is compiled against the .pxd files of the convkit that Python imports, installed or not, as any
-other project's Cython code would be.
-"""
-
+import fcntl
+import importlib.util
+import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+
+HERE = Path(__file__).parent
+NAME = "convkit_c_level_driver"
 
 
-def main(folder: str) -> None:
-    """Build, or do nothing where the module in `folder` is newer than what it is made from."""
+def driver() -> ModuleType:
+    """Return the compiled module. One process builds it, where it is out of date; others wait."""
+    folder = HERE.parent.parent / "build" / "c_level"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = [sys.executable, __file__, str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = folder.glob(f"{NAME}*{sys.implementation.cache_tag}*")
+    spec = importlib.util.spec_from_file_location(NAME, built)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def build(folder: str) -> None:
+    """Compile into `folder`, unless what is there is newer than what it is made from."""
     from Cython.Build import cythonize
     from setuptools import Extension
     from setuptools.dist import Distribution
@@ -18,16 +39,15 @@ def main(folder: str) -> None:
 
     packages = Path(convkit.__file__).parent.parent
     pxd = sorted(str(p) for p in (packages / "convkit").rglob("*.pxd"))
-    source = Path(__file__).with_name("driver.pyx")
-    extension = Extension("convkit_c_level_driver", [str(source)], depends=pxd)
+    extension = Extension(NAME, [str(HERE / "driver.pyx")], depends=pxd)
     extensions = cythonize(
         [extension], build_dir=folder, include_path=[str(packages)], language_level=3, quiet=True
     )
-    build = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
-    build.build_lib = build.build_temp = folder
-    build.ensure_finalized()
-    build.run()
+    command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
+    command.build_lib = command.build_temp = folder
+    command.ensure_finalized()
+    command.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    build(sys.argv[1])

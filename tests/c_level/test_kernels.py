@@ -9,6 +9,7 @@ import importlib
 
 import numpy as np
 import pytest
+from build_driver import driver as compiled_driver
 from c_level_cases import CASES
 from compare import assert_equal
 from guarded import Guarded
@@ -20,6 +21,12 @@ pytestmark = pytest.mark.skipif(_ext.why_not() is not None, reason=str(_ext.why_
 COMPILED = [k for k in dispatch.KERNELS if k.backend == "cython"]
 ISAS = _ext.config()["isa_available"]
 TYPES = {"f32": np.float32, "f64": np.float64}
+
+
+@pytest.fixture(scope="session")
+def driver():
+    """Return the compiled driver.pyx."""
+    return compiled_driver()
 
 
 def capsule(kernel: dispatch.Kernel, isa: str, suffix: str) -> object:
