@@ -148,7 +148,7 @@ class BuildKernels(build_ext):
     def settings_changed(self, openmp: list[str]) -> bool:
         """Return whether what was built before was built by other rules; note the present ones."""
         settings = json.dumps([FLAGS, INSTRUCTION_SETS, DIRECTIVES, openmp, self.compiler.compiler_so])
-        note = Path(self.build_lib, "convkit-settings.json")
+        note = Path("build", f"settings-{Path(self.build_lib).name}.json")
         changed = not note.exists() or note.read_text() != settings
         note.parent.mkdir(parents=True, exist_ok=True)
         note.write_text(settings)
