@@ -7,7 +7,8 @@ compiled once. Everything else about the project is in pyproject.toml.
 Environment variables
 ---------------------
 CONVKIT_DEBUG=1
-    No optimisation, debugger symbols, Cython's own checks, and assertions of the kernels' contract.
+    No optimisation, debugger symbols, Cython's own checks, and outputs filled with NaN before each
+    call from Python, so that a cell which a kernel leaves out or reads shows.
 CONVKIT_NO_OPENMP=1
     Build as if the compiler had no OpenMP: the kernels then run on one thread.
 """
@@ -15,7 +16,6 @@ CONVKIT_NO_OPENMP=1
 import json
 import os
 import platform
-import shlex
 import subprocess
 import sys
 import tempfile
@@ -45,7 +45,7 @@ else:
 # gnu11, because -std=c11 forbids the contraction of a*b + c to one fused multiply-add.
 FLAGS = ["-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 FLAGS += ["-O0", "-g"] if DEBUG else ["-O3", "-g0"]
-FLAGS += ["-Wno-unused-function", "-Wno-unreachable-code", "-Wno-unknown-pragmas"]
+FLAGS += ["-Wno-unused-function", "-Wno-unused-but-set-variable", "-Wno-unknown-pragmas"]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -121,11 +121,10 @@ class BuildKernels(build_ext):
         """
         apple = sys.platform == "darwin"
         flags = [] if NO_OPENMP else ["-Xpreprocessor", "-fopenmp", "-lomp"] if apple else ["-fopenmp"]
-        if not self.compiles("int main(void) { return 0; }", []):
-            command = shlex.join(self.compiler.compiler)
+        if not self.compiles("#include <Python.h>\nint main(void) { return 0; }", []):
             raise PlatformError(
-                f"convkit is compiled when it is installed, and the C compiler ({command}) does not work: "
-                f"install GCC or Clang and Python's headers (Debian: apt install gcc python3-dev)"
+                f"convkit is compiled when it is installed, and the C compiler {self.compiler.compiler[0]!r} does "
+                "not work: install GCC or Clang and Python's headers (Debian: apt install gcc python3-dev)"
             )
         program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
         if flags and self.compiles(program, flags):

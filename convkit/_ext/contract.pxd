@@ -6,8 +6,12 @@ those, or a direct call from a test, from becoming a crash.
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from libc.string cimport memset
 
 from convkit._ext.conv_shape cimport conv_shape
+
+cdef extern from *:
+    const bint CONVKIT_DEBUG  # set by setup.py
 
 
 cdef inline int array(cnp.ndarray a, str name, int ndim, int typenum) except -1:
@@ -26,14 +30,27 @@ cdef inline int array(cnp.ndarray a, str name, int ndim, int typenum) except -1:
 
 
 cdef inline int output(cnp.ndarray a, str name, int ndim) except -1:
-    """Accept a writable float array; return its type, which the inputs must share."""
+    """Accept a writable float array; return its type, which the inputs must share.
+
+    A debug build fills it with NaN: a kernel must overwrite an output wholly and never read it.
+    """
     cdef int typenum = cnp.NPY_FLOAT64
     if a is not None and cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT32:
         typenum = cnp.NPY_FLOAT32
     array(a, name, ndim, typenum)
     if not cnp.PyArray_ISWRITEABLE(a):
         raise ValueError(f"{name} is written to and must not be read-only")
+    if CONVKIT_DEBUG:
+        memset(cnp.PyArray_DATA(a), 0xFF, cnp.PyArray_NBYTES(a))
     return typenum
+
+
+cdef inline int apart(cnp.ndarray out, cnp.ndarray a, str name) except -1:
+    """Accept an input that shares no memory with an output; both are contiguous."""
+    cdef size_t start = <size_t> cnp.PyArray_DATA(out), other = <size_t> cnp.PyArray_DATA(a)
+    if start < other + cnp.PyArray_NBYTES(a) and other < start + cnp.PyArray_NBYTES(out):
+        raise ValueError(f"{name} shares memory with the output")
+    return 0
 
 
 cdef inline int extent(str name, Py_ssize_t got, Py_ssize_t expected) except -1:
@@ -70,6 +87,9 @@ cdef inline int conv2d(
     array(x, "x", 4, typenum)
     array(w, "w", 4, typenum)
     array(b, "b", 1, typenum)
+    apart(y, x, "x")
+    apart(y, w, "w")
+    apart(y, b, "b")
     s.N, s.IC, s.IH, s.IW = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
     s.OC, s.KH, s.KW = w.shape[0], w.shape[2], w.shape[3]
     s.OH, s.OW = y.shape[2], y.shape[3]

@@ -146,6 +146,7 @@ def pad2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray ih_of, cnp.ndarray iw_of, do
     """Fill y (P, OH, OW) from x (P, IH, IW), and with `value` where a table says -1."""
     cdef int typenum = contract.output(y, "y", 3)
     contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
     cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
     contract.extent("planes of x", x.shape[0], P)
     contract.table(ih_of, "ih_of", IH, OH, 1, 1, 1)
@@ -170,6 +171,7 @@ def pad2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray ih_of, cnp.ndarra
     """Sum dy (P, OH, OW) into the cells of dx (P, IH, IW) that it was copied from."""
     cdef int typenum = contract.output(dx, "dx", 3)
     contract.array(dy, "dy", 3, typenum)
+    contract.apart(dx, dy, "dy")
     cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
     contract.extent("planes of dy", dy.shape[0], P)
     contract.table(ih_of, "ih_of", IH, OH, 1, 1, 1)

@@ -83,6 +83,16 @@ def test_a_read_only_output_is_refused(pad):
         pad2d(**good)
 
 
+def test_an_input_inside_the_output_is_refused(pad, conv):
+    pad2d, good = pad
+    x = good["y"].reshape(-1)[:24].reshape(2, 3, 4)
+    with pytest.raises(ValueError, match="x shares memory with the output"):
+        pad2d(**good | {"x": x})
+    conv2d, good = conv
+    with pytest.raises(ValueError, match="b shares memory with the output"):
+        conv2d(**good | {"b": good["y"].reshape(-1)[-6:]})
+
+
 def test_read_only_inputs_are_welcome(pad):
     pad2d, good = pad
     good["x"].flags.writeable = False
