@@ -123,8 +123,9 @@ class BuildKernels(build_ext):
         flags = [] if NO_OPENMP else ["-Xpreprocessor", "-fopenmp", "-lomp"] if apple else ["-fopenmp"]
         if not self.compiles("#include <Python.h>\nint main(void) { return 0; }", []):
             raise PlatformError(
-                f"convkit is compiled when it is installed, and the C compiler {self.compiler.compiler[0]!r} does "
-                "not work: install GCC or Clang and Python's headers (Debian: apt install gcc python3-dev)"
+                "convkit is compiled when it is installed, and the C compiler "
+                f"{self.compiler.compiler[0]!r} does not work: install GCC or Clang and Python's headers "
+                "(Debian: apt install gcc python3-dev)"
             )
         program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }"
         if flags and self.compiles(program, flags):
