@@ -7,7 +7,7 @@ fail at their edges. Numbers come in three kinds:
                only reorder a sum must *equal* the reference, whatever their order;
 ``reals``      normal deviates, for bits that must not depend on threads, and for rounding errors,
                which have a bound each;
-``nonfinite``  small positive integers with a NaN and an infinity among them.
+``nonfinite``  small positive integers with two NaNs and an infinity among them.
 
 ``CASES`` lists them all; ``case.arguments(dtype, kind)`` gives what a kernel is called with.
 """
@@ -89,13 +89,13 @@ class Case:
         return Arguments(filled, inputs, bounds)
 
     def _spoil(self, inputs) -> None:
-        """Put a NaN first and an infinity last in the first operand."""
+        """Put two NaNs first and an infinity last in the first operand."""
         operand = next((a for a in inputs if is_operand(a)), None)
         if operand is None:
             return
         if self.op not in ("normalize", "normalize_backward"):  # their mean may be inf or NaN then
             operand.flat[-1] = np.inf
-        operand.flat[0] = np.nan
+        operand.flat[:2] = np.nan
 
 
 # --- convolution ---------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from compare import assert_bits, assert_close, assert_equal
-from kernel_cases import CASES
+from kernel_cases import CASES, Arguments
 
 from convkit import dispatch
 
@@ -123,6 +123,54 @@ def test_most_results_are_not_zeros():
         trusted[case.op].append(np.count_nonzero(result) >= result.size / 5)
     for op, cases in trusted.items():
         assert sum(cases) > len(cases) / 2, op
+
+
+# --- what these tests can see ---------------------------------------------------------------
+
+
+def writes_beyond(y, x):
+    y[...] = x
+    y.base[GUARD + y.size] = 0.0
+
+
+def writes_before(y, x):
+    y[...] = x
+    y.base[GUARD - 1] = 0.0
+
+
+def writes_its_input(y, x):
+    y[...] = x
+    x.base[GUARD] = -1.0
+
+
+def leaves_a_cell(y, x):
+    y[1:] = x[1:]
+
+
+def adds_to_its_output(y, x):
+    y += x
+
+
+def reads_beyond(y, x):
+    y[...] = x.base[GUARD + 1 : GUARD + 1 + x.size]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [writes_beyond, writes_before, writes_its_input, leaves_a_cell, adds_to_its_output, reads_beyond],
+)
+def test_a_planted_violation_is_seen(fault):
+    x = np.arange(5.0)
+    with pytest.raises(AssertionError, match=r"\d+ of \d+ elements are wrong"):
+        assert_outputs(run(fault, Arguments([np.empty(5)], [x], [0.0])), [x], [0.0])
+
+
+def test_an_input_cannot_be_written_by_mistake():
+    def fault(y, x):
+        x[0] = y[0]
+
+    with pytest.raises(ValueError, match="read-only"):
+        run(fault, Arguments([np.empty(5)], [np.arange(5.0)], [0.0]))
 
 
 # --- every kernel --------------------------------------------------------------------------
