@@ -165,9 +165,12 @@ def test_avg_pool2d_and_its_gradient(P, size, kernel, stride, pad, dilation, cei
 
 
 @pools
-def test_max_pool2d_and_its_gradient(P, size, kernel, stride, pad, dilation, ceil_mode):
-    """semantics.md, rules 12 and 14."""
+@pytest.mark.parametrize("nans", [False, True])
+def test_max_pool2d_and_its_gradient(P, size, kernel, stride, pad, dilation, ceil_mode, nans):
+    """semantics.md, rules 12 and 14: full of ties, and with several NaNs to a window."""
     x = integers(P, *size)
+    if nans:
+        x[integers(P, *size, seed=2) > 0] = np.nan
     axes = zip(size, kernel, stride, pad, strict=True)
     tables = [max_pool_windows(*axis, dilation, ceil_mode) for axis in axes]
     want, where = brute_force.max_pool2d(x, kernel, stride, pad, dilation, ceil_mode)
