@@ -104,15 +104,22 @@ class BuildKernels(build_ext):
         if self.compiler.compiler_type != "unix":
             raise PlatformError("convkit needs GCC or Clang: its kernels use their vector types")
         openmp = self.openmp_flags()
-        self.force = self.force or self.settings_changed(openmp)
+        # What was built by other rules is built again; an interrupted build leaves no note behind.
+        note = Path("build", f"settings-{Path(self.build_lib).name}.json")
+        settings = json.dumps([FLAGS, INSTRUCTION_SETS, DIRECTIVES, openmp, self.compiler.compiler_so])
+        if not note.exists() or note.read_text() != settings:
+            self.force = True
+            note.unlink(missing_ok=True)
         self.translate()
         for ext in self.extensions:
             ext.extra_compile_args += openmp
             ext.extra_link_args += openmp
         super().build_extensions()
+        note.parent.mkdir(exist_ok=True)
+        note.write_text(settings)
 
     def openmp_flags(self) -> list[str]:
-        """Return the flags for OpenMP, or none if a test program does not compile, link and exist.
+        """Return the flags for OpenMP, or none if a program that uses it does not compile and link.
 
         Raises
         ------
@@ -144,15 +151,6 @@ class BuildKernels(build_ext):
             except (CompileError, LinkError, PlatformError, subprocess.SubprocessError, OSError):
                 return False
         return True
-
-    def settings_changed(self, openmp: list[str]) -> bool:
-        """Return whether what was built before was built by other rules; note the present ones."""
-        settings = json.dumps([FLAGS, INSTRUCTION_SETS, DIRECTIVES, openmp, self.compiler.compiler_so])
-        note = Path("build", f"settings-{Path(self.build_lib).name}.json")
-        changed = not note.exists() or note.read_text() != settings
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(settings)
-        return changed
 
     def translate(self) -> None:
         """Run Cython over each instruction set's sources, in a folder and a call of its own.
