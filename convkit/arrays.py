@@ -15,13 +15,15 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .geometry import LARGEST, check_allocation, option
+from .geometry import LARGEST, check_allocation, option, whole
 
 __all__ = [
     "IntOrInts",
     "any_array",
     "finish",
+    "fraction",
     "lookup_options",
+    "number",
     "operand",
     "output",
     "same_dtype",
@@ -31,7 +33,7 @@ __all__ = [
 
 IntOrInts = int | Sequence[int]
 
-FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -60,11 +62,23 @@ def _is_foreign(value: object) -> bool:
 def _through_numpy(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
     """Call `function` on NumPy views of its arguments; results go back to the first one's kind."""
     first = next(a for a in (*args, *kwargs.values()) if _is_foreign(a))
-    result = function(*map(_view, args), **{name: _view(a) for name, a in kwargs.items()})
-    if kwargs.get("out") is not None:
-        return kwargs["out"]
-    library = sys.modules[type(first).__module__.partition(".")[0]]
-    return _back(result, library.from_dlpack)
+    from_dlpack = _from_dlpack(first)  # before the work is done, should there be none
+    everything = (*args, *kwargs.values())
+    views = [_view(a) for a in everything]
+    result = function(*views[: len(args)], **dict(zip(kwargs, views[len(args) :], strict=True)))
+    return _back(result, from_dlpack, dict(zip(map(id, views), everything, strict=True)))
+
+
+def _from_dlpack(foreign: Any) -> Callable[[Any], Any]:
+    """Return the function that makes arrays of `foreign`'s kind: its library's ``from_dlpack``."""
+    if hasattr(foreign, "__array_namespace__"):
+        library = foreign.__array_namespace__()
+    else:
+        library = sys.modules[type(foreign).__module__.partition(".")[0]]
+    if not hasattr(library, "from_dlpack"):
+        kind = f"{type(foreign).__module__}.{type(foreign).__qualname__}"
+        raise TypeError(f"{kind} speaks DLPack, but its library has no from_dlpack to return results by")
+    return library.from_dlpack
 
 
 def _view(value: Any) -> Any:
@@ -80,11 +94,14 @@ def _view(value: Any) -> Any:
         raise TypeError(f"{kind} cannot be read as an array: {error}") from error
 
 
-def _back(result: Any, from_dlpack: Callable[[Any], Any]) -> Any:
+def _back(result: Any, from_dlpack: Callable[[Any], Any], given: dict[int, Any]) -> Any:
+    """Return results in the caller's kind; what is an argument of his (``out``) as that argument."""
+    if id(result) in given:
+        return given[id(result)]
     if isinstance(result, np.ndarray):
         return from_dlpack(result)
     if isinstance(result, tuple):
-        items = [_back(item, from_dlpack) for item in result]
+        items = [_back(item, from_dlpack, given) for item in result]
         return type(result)(*items) if hasattr(result, "_fields") else tuple(items)
     return result
 
@@ -103,12 +120,29 @@ def operand(x: Any, name: str) -> np.ndarray:
         if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
             raise TypeError(f"{name} must be an array of float32 or float64, got {type(x).__name__}")
         x = np.asarray(x)
-    if x.dtype.newbyteorder("=") not in FLOATS:
-        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
     flags = x.flags
-    if flags.c_contiguous and flags.aligned and x.dtype.isnative:
+    if x.dtype in FLOATS and flags.c_contiguous and flags.aligned:
         return x
+    if x.dtype.kind != "f" or x.dtype.newbyteorder("=") not in FLOATS:
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
     return np.require(x, x.dtype.newbyteorder("="), ("C", "A"))
+
+
+def number(value: Any, name: str) -> float:
+    """Return `value` as a float, if it is a real number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if isinstance(value, int):
+        return float(whole(value, name))
+    return float(value)
+
+
+def fraction(value: Any, name: str) -> float:
+    """Return `value` as a float, if it is a number in [0, 1]."""
+    value = number(value, name)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
+    return value
 
 
 def same_dtype(**arrays: np.ndarray | None) -> None:
@@ -134,8 +168,8 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
     return v
 
 
-def lookup_options(**options: Any) -> tuple[Any, ...]:
-    """Return options in a form that a plan can be looked up by; None stays None."""
+def lookup_options(**options: Any) -> Any:
+    """Return a tuple of the options, in a form that a plan can be looked up by; None stays None."""
     return tuple(v if v is None or type(v) is int else option(v, name) for name, v in options.items())
 
 
@@ -166,7 +200,7 @@ def output(
     """
     if out is None:
         return np.empty(check_allocation(shape, dtype.itemsize), dtype)
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
     if out.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {out.shape}")

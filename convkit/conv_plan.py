@@ -56,7 +56,7 @@ class Plan(NamedTuple):
     result: tuple[int, ...]  # y as the caller sees it: without the axes that he did not give
 
 
-@lru_cache(maxsize=1024)
+@geometry.remembered
 def conv_plan(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
@@ -86,11 +86,12 @@ def conv_plan(
     p = geometry.conv_padding(padding, size, kernel, s, d)
     axes = zip(size, kernel, s, d, p, strict=True)
     out = tuple(geometry.conv_output_size(n, k, s_, d_, *p_) for n, k, s_, d_, p_ in axes)
+    y_shape = geometry.check_allocation((*x_shape[: -rank - 1], out_channels, *out), 4)
     tables = tuple(geometry.index_table(n, *p_, padding_mode) for n, p_ in zip(size, p, strict=True))
-    return _lifted(x_shape, w_shape, (*x_shape[: -rank - 1], out_channels, *out), rank, tables, s, d)
+    return _lifted(x_shape, w_shape, y_shape, rank, tables, s, d)
 
 
-@lru_cache(maxsize=1024)
+@geometry.remembered
 def transpose_plan(
     x_shape: tuple[int, ...],
     w_shape: tuple[int, ...],
@@ -116,10 +117,12 @@ def transpose_plan(
         raise ValueError(f"padding of a transposed convolution must be ints or pairs, got {padding!r}")
     p = geometry.conv_padding(padding, size, kernel, s, d)
     axes = zip(size, kernel, s, d, p, extra, strict=True)
-    out = tuple(geometry.conv_transpose_output_size(n, k, s_, d_, *p_, x_) for n, k, s_, d_, p_, x_ in axes)
+    out = tuple(
+        geometry.conv_transpose_output_size(n, k, s_, d_, p0, p1, x_) for n, k, s_, d_, (p0, p1), x_ in axes
+    )
+    y_shape = geometry.check_allocation((*x_shape[: -rank - 1], w_shape[1] * g, *out), 4)
     # It is the convolution from `out` back to `size` whose tables are needed.
     tables = tuple(geometry.index_table(n, *p_, padding_mode) for n, p_ in zip(out, p, strict=True))
-    y_shape = (*x_shape[: -rank - 1], w_shape[1] * g, *out)
     return _lifted(x_shape, w_shape, y_shape, rank, tables, s, d)
 
 

@@ -94,7 +94,8 @@ def conv_transpose2d(
     array([[[[1., 1., 3., 2., 2.]]]])
     """
     return _conv_transpose(
-        2, x, w, b, stride, padding, output_padding, groups, dilation, padding_mode, flip, algorithm, backend, out
+        2, x, w, b, stride, padding, output_padding, groups, dilation, padding_mode, flip,
+        algorithm, backend, out,
     )  # fmt: skip
 
 
@@ -124,7 +125,8 @@ def conv_transpose1d(
     array([[[1., 1., 3., 2., 2.]]])
     """
     return _conv_transpose(
-        1, x, w, b, stride, padding, output_padding, groups, dilation, padding_mode, flip, algorithm, backend, out
+        1, x, w, b, stride, padding, output_padding, groups, dilation, padding_mode, flip,
+        algorithm, backend, out,
     )  # fmt: skip
 
 

@@ -227,6 +227,8 @@ def pick(op: str, backend: str = "auto", algorithm: str = "auto") -> Callable[..
     BackendUnavailable
         If the backend that was named cannot run here.
     """
+    if not (isinstance(backend, str) and isinstance(algorithm, str)):
+        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
     call = _pick(op, backend, algorithm)
     _last.call = call
     return call.kernel

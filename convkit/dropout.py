@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import any_array, finish, operand, output
+from .arrays import any_array, finish, fraction, operand, output
 from .dispatch import pick
 
 __all__ = [
@@ -296,14 +296,6 @@ def _rows(shape: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
     return shape[0], prod(shape[1:]), (shape[0], *(1,) * (len(shape) - 1))
 
 
-def _check_p(p: float) -> float:
-    if isinstance(p, bool) or not isinstance(p, int | float | np.number):
-        raise TypeError(f"p must be a number, got {p!r}")
-    if not 0 <= p <= 1:
-        raise ValueError(f"p must be in [0, 1], got {p!r}")
-    return float(p)
-
-
 def _check_seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbits(64)
@@ -332,7 +324,7 @@ def _dropout(
     choice: tuple[str, str],
     out: np.ndarray | None,
 ) -> Any:
-    p, seed = _check_p(p), _check_seed(seed)
+    p, seed = fraction(p, "p"), _check_seed(seed)
     if not training:
         p = 0.0
     y = output(x.shape, x.dtype, out, (x,))
@@ -365,7 +357,7 @@ def _backward(
     choice: tuple[str, str],
     out: np.ndarray | None,
 ) -> np.ndarray:
-    p = _check_p(p)
+    p = fraction(p, "p")
     if training and (seed is None) == (mask is None):
         raise ValueError("one of seed and mask is needed, to draw the mask of the forward pass again")
     if not training or mask is None:
@@ -374,8 +366,9 @@ def _backward(
         raise TypeError(f"mask must be an array of bool, got {getattr(mask, 'dtype', type(mask).__name__)}")
     if mask.shape != mask_shape:
         raise ValueError(f"mask must have shape {mask_shape}, got {mask.shape}")
-    grad_x = output(grad_y.shape, grad_y.dtype, out, (grad_y,))
-    scale = grad_y.dtype.type(1 / (1 - p)) if p < 1 else grad_y.dtype.type(0)
-    np.multiply(grad_y, scale, out=grad_x, where=mask)
-    np.copyto(grad_x, 0, where=~mask)
+    grad_x = output(grad_y.shape, grad_y.dtype, out, (grad_y, mask))
+    grad_x.fill(0)
+    if p < 1:
+        with np.errstate(over="ignore"):  # a gradient may be infinite, as a kernel's would
+            np.multiply(grad_y, grad_y.dtype.type(1 / (1 - p)), out=grad_x, where=mask)
     return finish(grad_x, out)

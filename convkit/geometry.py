@@ -23,12 +23,13 @@ The names of the padding modes appear in this file and in no kernel.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, wraps
 from math import prod
 from operator import index
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -48,7 +49,9 @@ __all__ = [
     "pool_output_size",
     "pool_windows",
     "receptive_field",
+    "remembered",
     "same_padding",
+    "whole",
     "with_divisor",
 ]
 
@@ -57,8 +60,69 @@ PADDING_MODES = ("zeros", "reflect", "replicate", "circular", "symmetric")
 
 LARGEST = 2**63 - 1  # what a Py_ssize_t holds; every size is compared with it as a Python int
 
+R = TypeVar("R")
+
+
+def remembered(make: Callable[..., R]) -> Callable[..., R]:
+    """Remember what `make` returns for its arguments, unless it holds large tables.
+
+    A small call must not pay for its geometry twice. A large one takes far longer than its tables
+    do, and to keep those of every length that a signal ever had would fill the memory.
+    """
+    known: dict[tuple, R] = {}
+
+    @wraps(make)
+    def recall(*args: Any, **named: Any) -> R:
+        values = (*args, *named.items()) if named else args
+        key = (values, *map(type, values))  # 1, 1.0 and True are equal, and not the same
+        try:
+            return known[key]
+        except KeyError:
+            result = make(*args, **named)
+        except TypeError:  # an argument that cannot be looked up, such as a list: `make` will refuse it
+            return make(*args, **named)
+        if _table_bytes(result) <= 2**16:
+            if len(known) >= 1024:
+                known.clear()
+            known[key] = result
+        return result
+
+    return recall
+
+
+def _table_bytes(plan: object) -> int:
+    if isinstance(plan, tuple):
+        return sum(map(_table_bytes, plan))
+    return plan.nbytes if isinstance(plan, np.ndarray) else 0
+
 
 # --- options -------------------------------------------------------------------------------
+
+
+def whole(value: Any, name: str, least: int | None = None) -> int:
+    """Return `value` as a Python int, if it is a whole number of at least `least`.
+
+    Booleans are refused: where a size is meant, they are a slip in the order of the arguments.
+
+    >>> whole(np.int64(3), "stride", least=1)
+    3
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, got {value!r}")
+    if least is not None and number < least:
+        raise ValueError(f"{name} must be at least {least}, got {value!r}")
+    if abs(number) > LARGEST:
+        raise ValueError(f"{name} must fit 64 bits, got {value!r}")
+    return number
+
+
+def _check_sizes(least: int, **sizes: int) -> None:
+    for name, value in sizes.items():
+        whole(value, name, least)
 
 
 def per_axis(value: int | Sequence[int], rank: int, name: str, least: int = 0) -> tuple[int, ...]:
@@ -91,18 +155,16 @@ def per_axis(value: int | Sequence[int], rank: int, name: str, least: int = 0) -
         ...
     ValueError: stride must be at least 1, got (1, 0)
     """
-    try:
-        items = tuple(index(v) for v in value) if isinstance(value, Iterable) else (index(value),)
-    except TypeError:
-        raise TypeError(f"{name} must be an int or {rank} ints, got {value!r}") from None
+    value = option(value, name)
+    items = value if isinstance(value, tuple) else (value,)
+    if not all(isinstance(v, int) for v in items):
+        raise TypeError(f"{name} must be an int or {rank} ints, got {value!r}")
     if len(items) == 1:
         items *= rank
     if len(items) != rank:
         raise ValueError(f"{name} must be an int or {rank} ints, got {value!r}")
     if min(items) < least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}")
-    if max(items) > LARGEST:
-        raise ValueError(f"{name} must fit 64 bits, got {value!r}")
     return items
 
 
@@ -114,7 +176,9 @@ def option(value: Any, name: str) -> Any:
     Raises
     ------
     TypeError
-        If it holds anything else than integers and strings.
+        If it is neither an integer, a string nor a sequence of such.
+    ValueError
+        If an integer does not fit 64 bits.
 
     Examples
     --------
@@ -123,10 +187,10 @@ def option(value: Any, name: str) -> Any:
     """
     if isinstance(value, str):
         return value
-    if isinstance(value, Iterable):
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
         return tuple(option(v, name) for v in value)
     try:
-        return int(index(value))
+        return whole(value, name)
     except TypeError:
         raise TypeError(f"{name} must be an int or a sequence of ints, got {value!r}") from None
 
@@ -154,18 +218,31 @@ def check_allocation(shape: Sequence[int], itemsize: int, name: str = "output") 
     if size > _memory():
         raise MemoryError(
             f"{name} of shape {tuple(shape)} needs {size / 2**30:.1f} GiB, "
-            f"and this machine has {_memory() / 2**30:.1f} GiB"
+            f"and there are {_memory() / 2**30:.1f} GiB"
         )
     return tuple(shape)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _memory() -> int:
-    """Bytes of physical memory, or the largest size where the system does not tell."""
+    """Bytes of memory that this process may have, or the largest size where the system does not tell."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
-        return LARGEST
+        memory = LARGEST
+    try:  # a container may have less than its machine
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        limit = "max"
+    return min(memory, int(limit)) if limit.isdigit() else memory
+
+
+def _check_table(*shape: int) -> None:
+    """Raise, as :func:`check_allocation`, unless there is room to compute such a table of integers.
+
+    NumPy makes one in several steps, each with an array of its own; four live at once.
+    """
+    check_allocation((*shape, 4), 8, "table of (..., 4)")
 
 
 # --- output sizes --------------------------------------------------------------------------
@@ -195,6 +272,8 @@ def conv_output_size(n: int, k: int, s: int = 1, d: int = 1, p0: int = 0, p1: in
     >>> conv_output_size(224, 7, s=2, p0=3, p1=3)
     112
     """
+    _check_sizes(1, n=n, k=k, s=s, d=d)
+    _check_sizes(0, p0=p0, p1=p1)
     e = effective_kernel(k, d)
     if n + p0 + p1 + e > LARGEST:
         raise ValueError(f"input {n}, padding {p0} + {p1} and kernel {k} at dilation {d} overflow 64 bits")
@@ -227,6 +306,8 @@ def conv_transpose_output_size(
     >>> [conv_output_size(n, 3, s=2) for n in (9, 10)]
     [4, 4]
     """
+    _check_sizes(1, n=n, k=k, s=s, d=d)
+    _check_sizes(0, p0=p0, p1=p1)
     if not 0 <= extra < max(s, d):
         raise ValueError(
             f"output_padding must be at least 0 and smaller than stride {s} or dilation {d}, got {extra}"
@@ -257,6 +338,8 @@ def pool_output_size(n: int, k: int, s: int, p: int = 0, d: int = 1, ceil_mode: 
     >>> pool_output_size(5, 2, 2), pool_output_size(5, 2, 2, ceil_mode=True)
     (2, 3)
     """
+    _check_sizes(1, n=n, k=k, s=s, d=d)
+    _check_sizes(0, p=p)
     if p > k // 2:
         raise ValueError(f"padding must be at most half the window, got padding {p} for window {k}")
     e = effective_kernel(k, d)
@@ -288,6 +371,7 @@ def same_padding(n: int, k: int, s: int = 1, d: int = 1) -> tuple[int, int]:
     >>> same_padding(224, 7, s=2)  # (3, 3) gives 112 outputs too, and other values
     (2, 3)
     """
+    _check_sizes(1, n=n, k=k, s=s, d=d)
     total = max((-(-n // s) - 1) * s + effective_kernel(k, d) - n, 0)
     return total // 2, total - total // 2
 
@@ -338,7 +422,7 @@ def _pair(p: Iterable, padding: object) -> tuple[int, int]:
 # --- index tables --------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@remembered
 def index_table(n: int, p0: int, p1: int, mode: str = "zeros") -> np.ndarray:
     """Return, for each padded cell of an axis, the input cell it shows, or -1 for a constant.
 
@@ -384,14 +468,15 @@ def index_table(n: int, p0: int, p1: int, mode: str = "zeros") -> np.ndarray:
     """
     if mode not in PADDING_MODES:
         raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}")
-    length = p0 + n + p1
+    _check_sizes(1, n=n)
+    length = whole(p0, "p0") + n + whole(p1, "p1")
     if mode != "zeros" and min(p0, p1) < 0:
         raise ValueError(f"negative padding ({p0}, {p1}) crops, which only constant padding can")
     if length < 1:
         raise ValueError(f"padding ({p0}, {p1}) leaves nothing of {n} cells")
     if mode == "reflect" and n == 1 and length > 1:
         raise ValueError("reflect padding needs at least 2 cells: a single one has no reflection")
-    check_allocation((length,), 8, "index table")
+    _check_table(length)
     i = np.arange(-p0, n + p1, dtype=np.intp)
     if mode == "zeros":
         table = np.where((i >= 0) & (i < n), i, -1)
@@ -412,7 +497,7 @@ def index_table(n: int, p0: int, p1: int, mode: str = "zeros") -> np.ndarray:
 # --- pooling windows -----------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@remembered
 def pool_windows(
     n: int,
     k: int,
@@ -440,7 +525,7 @@ def pool_windows(
            [3, 4, 2]])
     """
     o = pool_output_size(n, k, s, p, 1, ceil_mode)
-    check_allocation((o, 3), 8, "pooling table")
+    _check_table(o, 3)
     start = np.arange(o, dtype=np.intp) * s - p
     stop = np.minimum(start + k, n + p)
     real_start, real_stop = np.maximum(start, 0), np.minimum(stop, n)
@@ -448,7 +533,7 @@ def pool_windows(
     return _table(real_start, real_stop, divisor)
 
 
-@lru_cache(maxsize=256)
+@remembered
 def max_pool_windows(n: int, k: int, s: int, p: int = 0, d: int = 1, ceil_mode: bool = False) -> np.ndarray:
     """Return (start, stop, step) of each window of a max pooling along one axis.
 
@@ -473,7 +558,7 @@ def max_pool_windows(n: int, k: int, s: int, p: int = 0, d: int = 1, ceil_mode: 
            [3, 5, 2]])
     """
     o = pool_output_size(n, k, s, p, d, ceil_mode)
-    check_allocation((o, 3), 8, "pooling table")
+    _check_table(o, 3)
     start = np.arange(o, dtype=np.intp) * s - p
     stop = np.minimum(start + effective_kernel(k, d), n)
     real_start = np.where(start < 0, start % d, start)  # the first tap that is not padding
@@ -486,7 +571,7 @@ def max_pool_windows(n: int, k: int, s: int, p: int = 0, d: int = 1, ceil_mode: 
     return _table(real_start, stop, np.full(o, d, dtype=np.intp))
 
 
-@lru_cache(maxsize=256)
+@remembered
 def adaptive_windows(n: int, o: int) -> np.ndarray:
     """Return (start, stop, divisor) of `o` windows that cover `n` cells as evenly as can be.
 
@@ -500,7 +585,10 @@ def adaptive_windows(n: int, o: int) -> np.ndarray:
            [1, 4, 3],
            [3, 5, 2]])
     """
-    check_allocation((o, 3), 8, "pooling table")
+    _check_sizes(1, n=n, o=o)
+    if n * o > LARGEST:
+        raise ValueError(f"{o} windows over {n} cells overflow 64 bits")
+    _check_table(o, 3)
     i = np.arange(o, dtype=np.intp)
     start, stop = i * n // o, -(-(i + 1) * n // o)
     return _table(start, stop, stop - start)

@@ -21,6 +21,7 @@ from .norm_plan import (
     check_eps,
     check_momentum,
     check_running,
+    check_values,
     grad_operands,
     group_view,
     instance_view,
@@ -91,18 +92,18 @@ def instance_norm(
     <BLANKLINE>
            [[-1.,  1.]]])
     """
+    given = {"x": x, "weight": weight, "bias": bias, "out": out}
     x, eps = operand(x, "x"), check_eps(eps)
     view, choice = instance_view(x.shape), (backend, algorithm)
     weight, bias = affine(weight, bias, view, x.dtype)
     if not use_input_stats:
         by_channel = batch_view(x.shape)
-        mean, invstd = running_statistics(running_mean, running_var, by_channel, eps)
+        mean, invstd = running_statistics(running_mean, running_var, by_channel, x.dtype, eps)
         return normalize_given(x, by_channel, mean, invstd, weight, bias, choice, out)
     values = view.x[3]
-    if values == 1:
-        raise ValueError(f"more than 1 value per channel and image is needed, got x of shape {x.shape}")
+    check_values(values, x)
     factor = check_momentum(momentum, None)
-    running = check_running(running_mean, running_var, x.shape[1], x, out)
+    running = check_running(running_mean, running_var, x.shape[1], x.dtype, **given)
     y, mean, var = normalize(x, view, weight, bias, eps, choice, out)
     if running is not None and x.size:
         move(running[0], mean.reshape(x.shape[:2]).mean(axis=0), factor)
@@ -137,9 +138,11 @@ def instance_norm_backward(
     if not use_input_stats:
         view = batch_view(x.shape)
         weight, _ = affine(weight, None, view, x.dtype)
-        given = running_statistics(running_mean, running_var, view, eps)
+        given = running_statistics(running_mean, running_var, view, x.dtype, eps)
         return backward("normalize_given_backward", grad_y, x, view, weight, *given, choice)
-    return _own_backward(grad_y, x, instance_view(x.shape), weight, eps, choice)
+    view = instance_view(x.shape)
+    check_values(view.x[3], x)
+    return _own_backward(grad_y, x, view, weight, eps, choice)
 
 
 @any_array
@@ -263,8 +266,7 @@ def layer_norm(
            [-1.,  1.]])
     """
     x, eps = operand(x, "x"), check_eps(eps)
-    view = layer_view(x.shape, normalized_shape)
-    shape = x.shape[x.ndim - _rank(normalized_shape) :]
+    view, shape = layer_view(x.shape, normalized_shape)
     weight, bias = affine(weight, bias, view, x.dtype, shape)
     return normalize(x, view, weight, bias, eps, (backend, algorithm), out)[0]
 
@@ -290,14 +292,9 @@ def layer_norm_backward(
     array([-5.,  7.])
     """
     grad_y, x = grad_operands(grad_y, x)
-    view = layer_view(x.shape, normalized_shape)
-    shape = x.shape[x.ndim - _rank(normalized_shape) :]
+    view, shape = layer_view(x.shape, normalized_shape)
     g = _own_backward(grad_y, x, view, weight, check_eps(eps), (backend, algorithm), shape)
     return NormGradients(g.grad_x, g.grad_weight.reshape(shape), g.grad_bias.reshape(shape))
-
-
-def _rank(normalized_shape: int | Sequence[int]) -> int:
-    return len(normalized_shape) if isinstance(normalized_shape, Sequence) else 1
 
 
 def _own_backward(

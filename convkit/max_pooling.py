@@ -221,7 +221,7 @@ def max_backward(
         indices = max_forward(x, plan, True, "auto", backend, None).indices
     else:
         indices = check_indices(indices, plan)
-    grad_x = output(shape, grad_y.dtype, out, (grad_y,))
+    grad_x = output(shape, grad_y.dtype, out, (grad_y, indices))
     kernel = pick("max_pool2d_backward", backend, algorithm)
     if grad_x.size:
         kernel(grad_x.reshape(plan.x), grad_y.reshape(plan.y), indices.reshape(plan.y))
@@ -236,7 +236,7 @@ def check_indices(indices: Any, plan: PoolPlan) -> np.ndarray:
     if indices.shape != plan.result:
         raise ValueError(f"indices must have the output's shape {plan.result}, got {indices.shape}")
     cells = prod(plan.x[1:])
-    if indices.size and not (0 <= indices.min() and indices.max() < cells):
+    if indices.size and (indices.min() < 0 or indices.max() >= cells):
         raise ValueError(
             f"indices must be at least 0 and below {cells}, got {indices.min()} to {indices.max()}"
         )

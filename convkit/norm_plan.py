@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import finish, operand, output, vector
+from .arrays import finish, fraction, number, operand, output, vector
 from .dispatch import pick
-from .geometry import option, per_axis
+from .geometry import option, whole
 
 __all__ = [
     "NormGradients",
@@ -74,20 +74,21 @@ def instance_view(shape: tuple[int, ...]) -> View:
 
 def group_view(shape: tuple[int, ...], num_groups: int) -> View:
     n, c, _, s = batch_view(shape).x
-    (g,) = per_axis(num_groups, 1, "num_groups", least=1)
+    g = whole(num_groups, "num_groups", least=1)
     if c % g:
         raise ValueError(f"num_groups must divide the {c} channels of x {shape}, got {g}")
     return View((1, n * g, c // g, s), (g, c // g))
 
 
-def layer_view(shape: tuple[int, ...], normalized_shape: int | Sequence[int]) -> View:
+def layer_view(shape: tuple[int, ...], normalized_shape: int | Sequence[int]) -> tuple[View, tuple[int, ...]]:
+    """Return the view, and the trailing axes' shape, which is that of weight and bias."""
     trailing = option(normalized_shape, "normalized_shape")
     trailing = (trailing,) if isinstance(trailing, int) else trailing
     if not trailing or shape[-len(trailing) :] != trailing:
         raise ValueError(f"normalized_shape must be the last axes of x {shape}, got {normalized_shape!r}")
     if 0 in trailing:
         raise ValueError(f"the axes to normalise may not be empty, got x of shape {shape}")
-    return View((1, prod(shape[: -len(trailing)]), prod(trailing), 1), (1, prod(trailing)))
+    return View((1, prod(shape[: -len(trailing)]), prod(trailing), 1), (1, prod(trailing))), trailing
 
 
 # --- what every normalisation does with its view -------------------------------------------
@@ -122,11 +123,10 @@ def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
 
 
 def check_eps(eps: float) -> float:
-    if isinstance(eps, bool) or not isinstance(eps, int | float | np.floating):
-        raise TypeError(f"eps must be a number, got {eps!r}")
-    if not (isfinite(eps) and eps >= 0):
+    value = number(eps, "eps")
+    if not (isfinite(value) and value >= 0):
         raise ValueError(f"eps must be finite and at least 0, got {eps!r}")
-    return float(eps)
+    return value
 
 
 def invstd_of(var: np.ndarray, eps: float) -> np.ndarray:
@@ -149,6 +149,9 @@ def normalize(
     kernel = pick("normalize", *choice)
     if x.size:
         kernel(y.reshape(view.x), mean, var, x.reshape(view.x), weight, bias, eps)
+    else:  # an empty batch has no statistics
+        mean.fill(np.nan)
+        var.fill(np.nan)
     return finish(y, out), mean, var
 
 
@@ -215,36 +218,34 @@ def own_statistics(
 
 def check_values(values: int, x: np.ndarray) -> None:
     if values == 1:
-        raise ValueError(f"training needs more than 1 value per channel, got x of shape {x.shape}")
+        raise ValueError(f"more than 1 value per mean and variance is needed, got x of shape {x.shape}")
 
 
 def check_momentum(momentum: float | None, batches: int | None) -> float:
     if momentum is None:
         if batches is None:
             raise ValueError("momentum=None is the average of all batches: num_batches_tracked is needed")
-        (count,) = per_axis(batches, 1, "num_batches_tracked", least=1)
-        return 1.0 / count
-    if not isinstance(momentum, int | float | np.floating):
-        raise TypeError(f"momentum must be a number or None, got {momentum!r}")
-    if not 0 <= momentum <= 1:
-        raise ValueError(f"momentum must be in [0, 1], got {momentum!r}")
-    return float(momentum)
+        return 1.0 / whole(batches, "num_batches_tracked", least=1)
+    return fraction(momentum, "momentum")
 
 
 def check_running(
-    running_mean: Any, running_var: Any, channels: int, x: np.ndarray, out: Any
+    running_mean: Any, running_var: Any, channels: int, dtype: np.dtype, **others: Any
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the running statistics once it is known that they can be updated in place."""
+    """Return the running statistics once it is known that they can be updated in place.
+
+    `others` are the call's other arrays, as the caller gave them: an update that showed in one of
+    those would change an input.
+    """
     if running_mean is None and running_var is None:
         return None
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
-        operand(v, name)
-        if v.shape != (channels,):
-            raise ValueError(f"{name} must have shape ({channels},), got {v.shape}")
+        vector(v, channels, name, dtype)
         if not v.flags.writeable:
             raise ValueError(f"{name} is read-only, and training updates it in place")
-        if np.may_share_memory(v, x) or (out is not None and np.may_share_memory(v, out)):
-            raise ValueError(f"{name} shares memory with x or out, and training updates it in place")
+        for other, a in others.items():
+            if a is not None and np.may_share_memory(v, a):
+                raise ValueError(f"{name} shares memory with {other}, and training updates it in place")
     if np.may_share_memory(running_mean, running_var):
         raise ValueError("running_mean and running_var share memory")
     return running_mean, running_var
@@ -255,15 +256,14 @@ def move(running: np.ndarray, batch: np.ndarray, factor: float) -> None:
 
 
 def running_statistics(
-    running_mean: Any, running_var: Any, view: View, eps: float
+    running_mean: Any, running_var: Any, view: View, dtype: np.dtype, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and 1/sqrt(var + eps) of evaluation, in float64."""
     statistics = []
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         if v is None:
             raise ValueError(f"evaluation needs {name}")
-        v = operand(v, name)
-        statistics.append(vector(v, view.weight[0], name, v.dtype).astype(np.float64))
+        statistics.append(vector(v, view.weight[0], name, dtype).astype(np.float64))
     mean, var = statistics
     if np.any(var < 0):
         raise ValueError(f"running_var must be at least 0, got {var.min()}")

@@ -156,22 +156,20 @@ def batch_norm_forward(
     >>> convkit.batch_norm_forward(np.array([[1.0], [3.0]]), eps=0.0).mean
     array([2.])
     """
+    given = {"x": x, "weight": weight, "bias": bias, "out": out}
     x, eps = operand(x, "x"), check_eps(eps)
     view = batch_view(x.shape)
     weight, bias = affine(weight, bias, view, x.dtype)
     choice = (backend, algorithm)
     if not training:
-        mean, invstd = running_statistics(running_mean, running_var, view, eps)
+        mean, invstd = running_statistics(running_mean, running_var, view, x.dtype, eps)
         return BatchNorm(normalize_given(x, view, mean, invstd, weight, bias, choice, out), mean, invstd)
     values = view.x[0] * view.x[3]
     check_values(values, x)
     factor = check_momentum(momentum, num_batches_tracked)
-    running = check_running(running_mean, running_var, view.weight[0], x, out)
+    running = check_running(running_mean, running_var, view.weight[0], x.dtype, **given)
     y, mean, var = normalize(x, view, weight, bias, eps, choice, out)
-    if not x.size:  # nothing was seen, so nothing is learned
-        mean.fill(np.nan)
-        var.fill(np.nan)
-    elif running is not None:
+    if running is not None and x.size:  # from an empty batch nothing is learned
         move(running[0], mean, factor)
         move(running[1], var * (values / (values - 1)), factor)
     return BatchNorm(y, mean, invstd_of(var, eps))
@@ -247,7 +245,7 @@ def batch_norm_backward(
     elif training:
         mean, invstd = own_statistics(x, view, eps, choice)
     else:
-        mean, invstd = running_statistics(running_mean, running_var, view, eps)
+        mean, invstd = running_statistics(running_mean, running_var, view, x.dtype, eps)
     op = "normalize_backward" if training else "normalize_given_backward"
     return backward(op, grad_y, x, view, weight, mean, invstd, choice)
 

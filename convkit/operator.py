@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, lookup_options, operand
+from .arrays import IntOrInts, any_array, lookup_options, operand, shape_of
 from .conv_plan import Padding, conv_plan
 from .geometry import check_allocation
 from .reference import matrix
@@ -16,9 +17,10 @@ from .reference import matrix
 __all__ = ["ConvolutionOperator", "convolution_operator"]
 
 
+@any_array
 def convolution_operator(
-    w: np.ndarray,
-    input_shape: tuple[int, ...],
+    w: Any,
+    input_shape: Sequence[int],
     stride: IntOrInts = 1,
     padding: Padding = 0,
     dilation: IntOrInts = 1,
@@ -29,8 +31,8 @@ def convolution_operator(
 
     Parameters
     ----------
-    w : ndarray, shape (OC, IC / groups, KH, KW) or (OC, IC / groups, K)
-        Filters; float32 or float64.
+    w : array, shape (OC, IC / groups, KH, KW) or (OC, IC / groups, K)
+        Filters; float32 or float64. The operator keeps a copy.
     input_shape : (IC, IH, IW) or (IC, L)
         Shape of the image.
     stride, padding, dilation, groups, padding_mode
@@ -62,13 +64,13 @@ def convolution_operator(
         raise ValueError(
             f"w must have shape (OC, IC / groups, KH, KW) or (OC, IC / groups, K), got {w.shape}"
         )
-    shape = tuple(input_shape)
+    shape = shape_of(input_shape, "input_shape")
     if len(shape) != rank + 1:
         raise ValueError(
             f"input_shape must be {'(IC, L)' if rank == 1 else '(IC, IH, IW)'}, got {input_shape!r}"
         )
     options = lookup_options(stride=stride, padding=padding, dilation=dilation, groups=groups)
-    return ConvolutionOperator(w, shape, conv_plan(shape, w.shape, rank, *options, padding_mode))
+    return ConvolutionOperator(w.copy(), shape, conv_plan(shape, w.shape, rank, *options, padding_mode))
 
 
 class ConvolutionOperator:
@@ -134,7 +136,7 @@ class ConvolutionOperator:
         return self.matrix @ x
 
     @property
-    def T(self) -> Any:  # noqa: N802 - the name that every matrix has
+    def T(self) -> Any:
         """The transposed matrix, which is the transposed convolution."""
         return self.matrix.T
 
@@ -157,9 +159,10 @@ class ConvolutionOperator:
         >>> A.tie_gradient(np.array([[1.0, 10.0]]), np.array([[1.0, 2.0, 3.0]]))
         array([[[21., 32.]]])
         """
+        grad_y, x = operand(grad_y, "grad_y"), operand(x, "x")
         for name, a, shape in (("grad_y", grad_y, self.output_shape), ("x", x, self.input_shape)):
-            if np.shape(a) != shape:
-                raise ValueError(f"{name} must have shape {shape}, got {np.shape(a)}")
+            if a.shape != shape:
+                raise ValueError(f"{name} must have shape {shape}, got {a.shape}")
         products = grad_y.ravel()[self.row].astype(np.float64) * x.ravel()[self.column]
         return np.bincount(self.tie, products, self.w.size).reshape(self.w.shape)
 

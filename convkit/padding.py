@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import geometry
-from .arrays import any_array, finish, operand, output, shape_of
+from .arrays import any_array, finish, number, operand, output, shape_of
 from .dispatch import pick
 
 __all__ = ["pad", "pad_backward"]
 
 
 class _Plan(NamedTuple):
-    x: tuple[int, int, int]  # as the kernels see it: planes, rows, columns
-    y: tuple[int, int, int]
+    x: tuple[int, ...]  # as the kernels see it: planes, rows, columns
+    y: tuple[int, ...]
     ih_of: np.ndarray
     iw_of: np.ndarray
     result: tuple[int, ...]
 
 
-@lru_cache(maxsize=1024)
+@geometry.remembered
 def _plan(x_shape: tuple[int, ...], padding: Any, mode: str) -> _Plan:
     if not isinstance(padding, tuple) or len(padding) not in (2, 4):
         raise ValueError(
@@ -42,10 +41,10 @@ def _plan(x_shape: tuple[int, ...], padding: Any, mode: str) -> _Plan:
     table_mode = "zeros" if mode == "constant" else mode
     size = (*((1,) * (2 - axes)), *x_shape[-axes:])
     pairs = (*((0, 0),) * (2 - axes), *((padding[i], padding[i + 1]) for i in range(2 * axes - 2, -1, -2)))
-    ih_of, iw_of = (geometry.index_table(n, *p, table_mode) for n, p in zip(size, pairs, strict=True))
     planes = prod(x_shape[:-axes])
-    grown = (len(ih_of), len(iw_of))
-    result = (*x_shape[:-axes], *grown[-axes:])
+    grown = tuple(max(before + n + after, 0) for n, (before, after) in zip(size, pairs, strict=True))
+    result = geometry.check_allocation((*x_shape[:-axes], *grown[-axes:]), 4)
+    ih_of, iw_of = (geometry.index_table(n, *p, table_mode) for n, p in zip(size, pairs, strict=True))
     return _Plan((planes, *size), (planes, *grown), ih_of, iw_of, result)
 
 
@@ -101,12 +100,11 @@ def pad(
     """
     x = operand(x, "x")
     plan = _plan(x.shape, geometry.option(padding, "padding"), mode)
-    if not isinstance(value, int | float | np.number):
-        raise TypeError(f"value must be a number, got {value!r}")
+    value = number(value, "value")
     y = output(plan.result, x.dtype, out, (x,))
     kernel = pick("pad2d", backend, algorithm)
     if y.size:
-        kernel(y.reshape(plan.y), x.reshape(plan.x), plan.ih_of, plan.iw_of, float(value))
+        kernel(y.reshape(plan.y), x.reshape(plan.x), plan.ih_of, plan.iw_of, value)
     return finish(y, out)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -24,8 +23,8 @@ __all__ = [
 
 
 class PoolPlan(NamedTuple):
-    x: tuple[int, int, int]  # as the kernels see it: planes, rows, columns
-    y: tuple[int, int, int]
+    x: tuple[int, ...]  # as the kernels see it: planes, rows, columns
+    y: tuple[int, ...]
     h_windows: np.ndarray
     w_windows: np.ndarray
     result: tuple[int, ...]
@@ -34,10 +33,11 @@ class PoolPlan(NamedTuple):
 def plan_of(x_shape: tuple[int, ...], rank: int, windows: list[np.ndarray]) -> PoolPlan:
     planes = prod(x_shape[:-rank])
     size, out = x_shape[-rank:], tuple(map(len, windows))
-    result = geometry.check_allocation((*x_shape[:-rank], *out), 8)
+    result = geometry.check_allocation((*x_shape[:-rank], *out), 4)
     if rank == 1:
         size, out, windows = (1, *size), (1, *out), [geometry.pool_windows(1, 1, 1), *windows]
-    return PoolPlan((planes, *size), (planes, *out), *windows, result)  # type: ignore[arg-type]
+    h_windows, w_windows = windows
+    return PoolPlan((planes, *size), (planes, *out), h_windows, w_windows, result)
 
 
 def check_shape(x_shape: tuple[int, ...], rank: int) -> None:
@@ -48,7 +48,7 @@ def check_shape(x_shape: tuple[int, ...], rank: int) -> None:
         raise ValueError(f"only the batch may be empty, got x of shape {x_shape}")
 
 
-@lru_cache(maxsize=1024)
+@geometry.remembered
 def avg_plan(
     x_shape: tuple[int, ...],
     rank: int,
@@ -68,14 +68,14 @@ def avg_plan(
         for n, k_, s_, p_ in zip(x_shape[-rank:], k, s, p, strict=True)
     ]
     if divisor_override is not None:
-        if divisor_override == 0 or abs(divisor_override) > geometry.LARGEST:
-            raise ValueError(f"divisor_override must be a non-zero int, got {divisor_override}")
+        if divisor_override == 0:
+            raise ValueError("divisor_override must not be 0")
         divisors = (divisor_override, *(1,) * (rank - 1))
         windows = [geometry.with_divisor(w, d) for w, d in zip(windows, divisors, strict=True)]
     return plan_of(x_shape, rank, windows)
 
 
-@lru_cache(maxsize=1024)
+@geometry.remembered
 def max_plan(
     x_shape: tuple[int, ...],
     rank: int,
@@ -97,7 +97,7 @@ def max_plan(
     return plan_of(x_shape, rank, windows)
 
 
-@lru_cache(maxsize=1024)
+@geometry.remembered
 def adaptive_plan(x_shape: tuple[int, ...], output_size: Any) -> PoolPlan:
     check_shape(x_shape, 2)
     o = geometry.per_axis(output_size, 2, "output_size", least=1)

@@ -85,7 +85,7 @@ def avg_pool2d(
     """
     x = operand(x, "x")
     options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding)
-    divisor = None if divisor_override is None else geometry.option(divisor_override, "divisor_override")
+    divisor = None if divisor_override is None else geometry.whole(divisor_override, "divisor_override")
     plan = avg_plan(x.shape, 2, *options, bool(ceil_mode), bool(count_include_pad), divisor)
     return forward("avg_pool2d", x, plan, algorithm, backend, out)
 
@@ -132,7 +132,7 @@ def avg_pool2d_backward(
             [1., 1.]]])
     """
     options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding)
-    divisor = None if divisor_override is None else geometry.option(divisor_override, "divisor_override")
+    divisor = None if divisor_override is None else geometry.whole(divisor_override, "divisor_override")
     plan = avg_plan(shape_of(x), 2, *options, bool(ceil_mode), bool(count_include_pad), divisor)
     return avg_backward(grad_y, x, plan, algorithm, backend, out)
 

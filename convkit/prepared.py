@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, operand, vector
+from .arrays import IntOrInts, any_array, lookup_options, operand, vector
 from .conv import conv2d
 from .conv_plan import Padding
 
@@ -30,6 +30,7 @@ class PreparedConv2d:
         return f"prepared conv2d of filters {self._w.shape}: {options}"
 
 
+@any_array
 def prepare_conv2d(
     w: Any,
     b: Any = None,
@@ -70,13 +71,7 @@ def prepare_conv2d(
         raise ValueError(f"w must have shape (out channels, in channels / groups, KH, KW), got {w.shape}")
     w = np.flip(w, axis=(2, 3)).copy() if flip else w.copy()
     b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
-    options = {
-        "stride": stride,
-        "padding": padding,
-        "dilation": dilation,
-        "groups": groups,
-        "padding_mode": padding_mode,
-        "algorithm": algorithm,
-        "backend": backend,
-    }
+    numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    options = dict(zip(numbers, lookup_options(**numbers), strict=True))
+    options |= {"padding_mode": padding_mode, "algorithm": algorithm, "backend": backend}
     return PreparedConv2d(w, b, options)

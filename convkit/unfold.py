@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,14 +15,14 @@ __all__ = ["col2im", "col2im_backward", "im2col", "im2col_backward"]
 
 
 class _Plan(NamedTuple):
-    x: tuple[int, int, int, int]
-    cols: tuple[int, int, int, int, int, int]  # N, C, KH, KW, OH, OW
+    x: tuple[int, ...]  # N, C, H, W
+    cols: tuple[int, ...]  # N, C, KH, KW, OH, OW
     tables: tuple[Any, ...]
     image: tuple[int, ...]  # x and cols as the caller sees them
     columns: tuple[int, ...]
 
 
-@lru_cache(maxsize=1024)
+@geometry.remembered
 def _plan(
     shape: tuple[int, ...],
     kernel_size: IntOrInts,
@@ -43,10 +42,11 @@ def _plan(
     p = geometry.conv_padding(padding, size, k, s, d)
     axes = zip(size, k, s, d, p, strict=True)
     oh, ow = (geometry.conv_output_size(n, k_, s_, d_, *p_) for n, k_, s_, d_, p_ in axes)
-    ih_of, iw_of = (geometry.index_table(n, *p_, padding_mode) for n, p_ in zip(size, p, strict=True))
     batch = shape[:-3]
     n, c = batch[0] if batch else 1, shape[-3]
-    columns = geometry.check_allocation((*batch, c * k[0] * k[1], oh * ow), 8, "columns")
+    geometry.check_allocation(shape, 4, "image")
+    columns = geometry.check_allocation((*batch, c * k[0] * k[1], oh * ow), 4, "columns")
+    ih_of, iw_of = (geometry.index_table(n, *p_, padding_mode) for n, p_ in zip(size, p, strict=True))
     return _Plan((n, c, *size), (n, c, *k, oh, ow), (ih_of, iw_of, *s, *d), shape, columns)
 
 
@@ -219,7 +219,9 @@ def im2col_backward(
     array([[[1., 2., 1.]]])
     """
     grad_cols, shape = operand(grad_cols, "grad_cols"), shape_of(x)
-    options = {"kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride}
+    options: dict[str, Any] = {
+        "kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride
+    }  # fmt: skip
     plan = _plan_of(shape, padding_mode, **options)
     if grad_cols.shape != plan.columns:
         raise ValueError(f"grad_cols must have shape {plan.columns}, got {grad_cols.shape}")
