@@ -117,9 +117,12 @@ class _Version(argparse.Action):
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 60:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"must be a number above 0 and at most 60, got {text!r}")
     return value
 
 
@@ -136,8 +139,7 @@ def _tour(arguments: argparse.Namespace) -> int:
         _check_output(output, arguments)
     tour = _make(arguments)
     if to_stdout:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(tour.html.encode("utf-8", "xmlcharrefreplace"))
+        _write_to_stdout(tour.html.encode("utf-8", "xmlcharrefreplace"))
         return 0
     size = _write(output, arguments.output, tour)
     if arguments.json:
@@ -183,6 +185,13 @@ def _make(arguments: argparse.Namespace) -> Tour:
         raise Failure(f"a statement of the page failed its test, so there is no page: {error}", 1) from error
     except MemoryError as error:
         raise Failure(f"not enough memory {error}".rstrip(), 1) from error
+
+
+def _write_to_stdout(data: bytes) -> None:
+    """Write all of `data`; an unbuffered standard output (``python -u``) may take a part at a time."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
 
 
 def _write(output: Path, name: str, tour: Tour) -> int:
@@ -250,7 +259,11 @@ def _info(arguments: argparse.Namespace) -> int:
     width = max(map(len, config))
     for name, value in config.items():
         if isinstance(value, dict):
-            value = "; ".join(f"{key}: {state}" for key, state in value.items())
+            value = f"\n{' ' * width}  ".join(f"{key}: {state}" for key, state in value.items())
+        elif isinstance(value, tuple):
+            value = ", ".join(value)
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
         print(f"{name:<{width}}  {value}")
     print(f"\n{support!r}")
     return 0

@@ -197,7 +197,7 @@ def operator(
     height, width = shape
     lettered = height * width <= 1200
     unit = 0.24 if lettered else 4.0 / width
-    ax = new_axes(unit * width + 0.7, unit * height + 0.7) if ax is None else ax
+    ax = new_axes(max(unit * width, 1.2) + 0.7, max(unit * height, 1.0) + 0.7) if ax is None else ax
     ax.add_patch(Rectangle((0, 0), width, height, facecolor=INK, alpha=0.10, linewidth=0))
     if lettered:
         for i, j, tie in zip(rows, columns, ties, strict=True):

@@ -80,11 +80,11 @@ def text_on(colour: Any) -> str:
     """Return black or white, whichever reads better on `colour`.
 
     >>> text_on("#f5f3ef"), text_on("#14487f")
-    ('#111111', '#ffffff')
+    ('#000000', '#ffffff')
     """
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
-    return "#111111" if luminance > 0.18 else "#ffffff"  # where both have the same contrast
+    return "#000000" if luminance > 0.179 else "#ffffff"  # where both have the same contrast
 
 
 def shade(value: float, limit: float, two_sided: bool = True) -> str:

@@ -15,7 +15,7 @@ from ..explain.style import INK
 
 __all__ = ["img", "svg"]
 
-BUDGET = 44_000  # bytes of one picture, which keeps the page below 2 MB whatever the photograph is
+BUDGET = 40_000  # bytes of one picture, which keeps the page below 2 MB whatever the photograph is
 SMALL = 64  # pixels: pictures up to this side are kept exact and shown with hard edges
 
 _serial = count(1)

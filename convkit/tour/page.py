@@ -145,7 +145,7 @@ def cells(
         tds = []
         for value in row:
             colour = shade(float(value), limit, two_sided)
-            number = form.format(float(value)).replace("-", "−")
+            number = form.format(float(value) + 0.0).replace("-", "−")
             tds.append(f'<td style="background:{colour};color:{text_on(colour)}">{number}</td>')
         rows.append(f"<tr>{''.join(tds)}</tr>")
     label = f"<caption>{name}</caption>" if name else ""

@@ -20,7 +20,7 @@ MOMENTA = {
     "None: plain average": None,
 }
 BATCHES, BATCH = 60, 8  # batches that the running mean follows, and crops in each
-OFFSETS = np.array([0.0, 40.0, -25.0], dtype=np.float32)  # as biases would move the channels apart
+OFFSETS = np.array([0.0, 120.0, -75.0], dtype=np.float32)  # as biases would move the channels apart
 
 
 def batchnorm(it: Photo) -> Section:
@@ -58,36 +58,39 @@ def batchnorm(it: Photo) -> Section:
 
 
 def _distributions(s: Section, maps: np.ndarray, y: np.ndarray, mean: np.ndarray, invstd: np.ndarray) -> None:
-    channels = range(len(SHOWN))
+    before = {name: maps[:, c] for c, name in enumerate(SHOWN)}
+    after = {name: y[:, c] for c, name in enumerate(SHOWN)}
     s.figures(
         drawing(
-            pictures.histogram({n: maps[:, c] for n, c in zip(SHOWN, channels, strict=True)}, xlabel="value"),
+            pictures.histogram(before, xlabel="value"),
             "<b>Before</b>: three feature maps of the photograph, with centres and widths of their own. (The outermost 1 % on "
             "either side is not shown.)",
             "Three histograms that differ in centre and width",
         ),
         drawing(
-            pictures.histogram({n: y[:, c] for n, c in zip(SHOWN, channels, strict=True)}, xlabel="value"),
-            "<b>After</b>: all centred at 0 with width 1. The <i>shapes</i> are as before: BatchNorm makes nothing Gaussian.",
+            pictures.histogram(after, xlabel="value"),
+            "<b>After</b>: all centred at 0, with width 1. The <i>shapes</i> are as before: BatchNorm makes nothing Gaussian.",
             "Three histograms with the same centre and width",
         ),
         least=340,
     )
     rows = []
     for c, name in enumerate(SHOWN):
-        before, after = maps[:, c].astype(np.float64), y[:, c].astype(np.float64)
-        rows.append(
-            (name, _round(before.mean()), _round(before.std()), _round(after.mean()), _round(after.std()))
-        )
-        # var / (var + eps), not 1: eps takes its share; a flat channel stays at 0
-        expected = before.var() / (before.var() + EPS)
+        x, z = before[name].astype(np.float64), after[name].astype(np.float64)
+        rows.append((name, *(_round(v) for v in (x.mean(), x.std(), z.mean(), z.std()))))
+        expected = x.var() / (x.var() + EPS)
         s.check(
             f"Channel “{name}” has mean 0 and variance var / (var + eps) afterwards.",
-            [after.mean(), after.var()],
+            [z.mean(), z.var()],
             [0, expected],
-            bound=_tolerance(before, invstd[c]),
+            bound=_tolerance(x, invstd[c]),
         )
     s.table(("channel", "mean before", "sd before", "mean after", "sd after"), rows)
+    if flat := [name for name in SHOWN if before[name].var(dtype=np.float64) < 1000 * EPS]:
+        s.note(
+            f"This photograph is so flat that {', '.join(flat)} hardly varies: var is not large beside eps, so the "
+            "width afterwards is less than 1, and a channel that does not vary at all stays at exactly β."
+        )
 
 
 def _tolerance(before: np.ndarray, invstd: float) -> float:

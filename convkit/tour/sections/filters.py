@@ -32,7 +32,7 @@ PICTURES = {
 
 SIGNED = {
     "emboss": (
-        [[-2, -1, 0], [-1, 1, 1], [0, 1, 2]],
+        [[-2, -1, 0], [-1, 0, 1], [0, 1, 2]],
         1,
         "Brightness rising towards the lower right stands out.",
     ),
@@ -72,7 +72,10 @@ BANK = (*(f"edge {c}" for c in COMPASS), "dark dot", "bright dot", "green", "mag
 
 
 def bank() -> np.ndarray:
-    """Return twelve filters (12, 3, 3, 3): edges in eight directions, dots, and two colours."""
+    """Return twelve filters (12, 3, 3, 3): edges in eight directions, dots, and two colours.
+
+    Each sums to zero, and exactly so: a flat image gives zeros.
+    """
     rim = [(1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0), (0, 1), (0, 2)]  # clockwise from east
     ring = [2, 1, 0, -1, -2, -1, 0, 1]  # Sobel's weights on the rim, from its direction on
     edges = np.zeros((8, 3, 3), dtype=np.float32)
@@ -80,6 +83,6 @@ def bank() -> np.ndarray:
         for step, weight in enumerate(ring):
             edges[(direction, *rim[(direction + step) % 8])] = weight
     dot = kernel(SIGNED["Laplacian"][0])
-    grey = np.stack([*edges, dot, -dot])[:, None] / np.float32(3)  # each plane gives a third of the grey
-    green = 2 * greenness()
+    grey = np.stack([*edges, dot, -dot])[:, None]
+    green = 6 * greenness()
     return np.concatenate([np.repeat(grey, 3, axis=1), green, -green])

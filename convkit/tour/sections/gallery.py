@@ -40,10 +40,13 @@ def gallery(it: Photo) -> Section:
         "zero, near-white is zero, red is above."
     )
     s.figures(*(_signed(grey, name, *entry) for name, entry in SIGNED.items()), least=165)
-    flat = np.full_like(grey, 100.0)
-    for name in ("Sobel, across", "Sobel, down", "Laplacian"):
-        y = convkit.conv2d(flat, kernel(SIGNED[name][0])[None, None], padding=1, padding_mode="replicate")
-        s.check(f"{name}: the weights sum to zero, so a flat area gives zero.", y, np.zeros_like(y))
+    flat, together = np.full_like(grey, 100.0), np.stack([kernel(*entry[:2]) for entry in SIGNED.values()])
+    y = convkit.conv2d(flat, together[:, None], padding=1, padding_mode="replicate")
+    s.check(
+        "Emboss, both Sobel kernels and the Laplacian have weights that sum to zero: a flat area gives zero.",
+        y,
+        np.zeros_like(y),
+    )
     y = convkit.conv2d(x, greenness(), padding=1, padding_mode="replicate")[0]
     limit = float(np.abs(y).max())
     weights = "".join(
@@ -52,7 +55,7 @@ def gallery(it: Photo) -> Section:
     )
     s.text(
         "Filters of real networks look at <b>all channels at once</b>. This one has 3 × 3 × 3 = 27 weights: a soft blur of "
-        f"green, minus half as much of red and of blue (planes weighted {', '.join(f'{g / 2:+g}' for g in GREEN)}). "
+        f"green, minus half as much of red and of blue (planes weighted {', '.join(f'{g / 2:+g}' for g in GREEN).replace('-', '−')}). "
         "White, grey and black all cancel; only colour is left."
     )
     s.figures(

@@ -8,7 +8,7 @@ import convkit
 
 from ...explain import pictures
 from ..checks import rounding_bound
-from ..page import Section, drawing, picture
+from ..page import Section, drawing, picture, plural
 from ..photo import Photo
 from .filters import BANK, bank
 
@@ -34,7 +34,7 @@ def heatmap(it: Photo) -> Section:
             (
                 "<b>channel mean</b>",
                 "channels",
-                f"{h} × {w} = {heat.size:,} numbers",
+                f"{h} × {w} = {plural(heat.size, 'number')}",
                 " × ".join(map(str, convkit.channel_mean(ordinary).shape)),
                 "<i>where</i> something answers",
             ),
@@ -68,12 +68,12 @@ def heatmap(it: Photo) -> Section:
         ),
         least=250,
     )
-    bound = rounding_bound(maps.size, float(maps.mean(dtype=np.float64)))
+    mean = maps.mean(dtype=np.float64)
     s.check(
-        "Both are halves of one sum: the mean of the heatmap and the mean of the list are the mean of all.",
+        "The heatmap and the list have the same mean, that of all numbers: they average them in different order.",
         [heat.mean(dtype=np.float64), pooled.mean(dtype=np.float64)],
-        [maps.mean(dtype=np.float64)] * 2,
-        bound,
+        [mean, mean],
+        bound=rounding_bound(max(C, heat.size), float(mean)),
     )
     s.code(
         "maps = np.maximum(convkit.conv2d(x, np.ones((8, 3, 3, 3), np.float32), padding=1), 0)\n"

@@ -9,7 +9,7 @@ import convkit
 from ...explain import pictures
 from ...explain.style import COLOURS, text_on
 from ..checks import rounding_bound
-from ..page import Section, cells, drawing
+from ..page import Section, cells, drawing, plural
 from ..photo import Photo
 
 WEIGHTS = np.array([[2, 7, 6], [9, 5, 1], [4, 3, 8]], dtype=np.float32)  # nine different whole numbers
@@ -53,7 +53,8 @@ def matrix(it: Photo) -> Section:
     s.figures(
         drawing(
             pictures.operator(rows, columns, ties, A.shape),
-            f"<b>The operator</b>: {A.shape[0]} rows, one an output; {A.shape[1]} columns, one an input pixel. "
+            f"<b>The operator</b>: {plural(A.shape[0], 'row')}, one an output; {plural(A.shape[1], 'column')}, one an "
+            "input pixel. "
             f"{A.nonzeros:,} of {A.cells:,} cells are not zero, and they hold {A.free_values} free values.",
             "A sparse matrix whose nine weights lie on diagonals, one colour each",
             wide=True,

@@ -9,7 +9,7 @@ import numpy as np
 import convkit
 
 from ...explain import pictures
-from ..page import Section, cells, drawing, picture
+from ..page import Section, cells, drawing, picture, plural
 from ..photo import Photo
 from .filters import greenness
 
@@ -80,7 +80,7 @@ def one_pixel(it: Photo) -> Section:
     work = 27 * y.size
     s.text(
         f"The weights are multiples of 1/32 and the pixels whole numbers, so float32 rounds nothing here and the two "
-        f"agree to the last bit. All {y.size:,} output pixels need {work:,} multiplications and as many additions."
+        f"agree to the last bit. The whole output, {plural(y.size, 'number')}, takes {work:,} multiplications and as many additions."
     )
     s.code(
         f"w = np.ones((1, 3, 3, 3), dtype=np.float32)\n"

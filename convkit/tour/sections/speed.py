@@ -66,7 +66,7 @@ class Problem:
         )
 
     def __str__(self) -> str:
-        return f"{self.C} → {self.C} channels, {self.S} × {self.S}"
+        return f"{self.C} → {self.C}, {self.S} × {self.S}"
 
 
 SIZES = ((32, 56), (8, 28), (4, 8))
@@ -79,7 +79,7 @@ def speed(seconds: float) -> Section:
     problems = [Problem.random(*size) for size in SIZES]
     full = problems[0]
     s.text(
-        f"The same layer, {full}, 3 × 3, {full.flop / 1e6:.1f} million floating-point operations in float32, by "
+        f"The same layer, 3 × 3, {full.C} channels into {full.C}, {full.S} × {full.S} pixels, {full.flop / 1e6:.1f} million floating-point operations in float32, by "
         f"every kernel of the library, on {plural(convkit.get_num_threads(), 'thread')}. Each is first compared "
         f"with a float64 reference; only then is it timed: the median of up to {RUNS} runs. Times on a shared "
         "machine come and go; compare them within one table."
