@@ -102,7 +102,7 @@ def speed(seconds: float) -> Section:
             "error ÷ largest output",
             "layer",
         ),
-        rows + _absent(),
+        rows,
     )
     s.check(
         f"All {len(shares)} kernels that ran are right: their largest error, as a share of what rounding in "
@@ -111,6 +111,8 @@ def speed(seconds: float) -> Section:
         0,
         bound=1,
     )
+    if absent := _absent():
+        s.text(absent)
     if smaller:
         s.note(
             "Kernels too slow for the layer were measured on a smaller one, named in the last column. For "
@@ -127,15 +129,12 @@ def _kernels() -> list[Kernel]:
     return sorted(here, key=lambda k: order.index(k.backend))
 
 
-def _absent() -> list[tuple[str, ...]]:
-    """Return a row for each backend that cannot run here, or has no convolution, with the reason."""
+def _absent() -> str:
+    """Say which backends are not in the table, and why."""
     having = {k.backend for k in KERNELS if k.op == "conv2d"}
     reasons = {b: why_not(b) or ("" if b in having else "it has no convolution") for b in BACKENDS}
-    return [
-        (f"<code>{b}</code>", f'<small class="reason">not here: {escape(reason)}</small>', *("–",) * 5)
-        for b, reason in reasons.items()
-        if reason
-    ]
+    missing = [f"<code>{b}</code> ({escape(reason)})" for b, reason in reasons.items() if reason]
+    return f"Not in the table: {'; '.join(missing)}." if missing else ""
 
 
 def _affordable(kernel: Kernel, problems: list[Problem], seconds: float) -> Problem:
