@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import convkit
+from convkit import cli
 
 sys.path.append(str(Path(__file__).parent.parent / "docs" / "_ext"))
 
@@ -70,13 +71,17 @@ def test_the_readme_s_ten_lines():
     assert runner.run(examples).failed == 0
 
 
+def test_the_readme_names_the_file_that_the_tour_writes():
+    assert cli.DEFAULT_OUTPUT in (ROOT / "README.md").read_text()
+
+
 # --- what the prose points at --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("path", PROSE, ids=name)
 def test_links_to_files_lead_somewhere(path):
     text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.S | re.M)
-    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text):
+    for target in re.findall(r"(?:\]\(|<img src=\")([^)#\s\"]+)", text):
         if not target.startswith("https://"):
             assert (path.parent / target).exists(), target
 
