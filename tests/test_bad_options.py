@@ -73,6 +73,7 @@ def test_options_of_the_wrong_length_or_type(name, option):
         ("dropout", "p", "half", TypeError, "p must be a number"),
         ("dropout", "p", True, TypeError, "p must be a number, got True"),
         ("dropout", "seed", 1.0, TypeError, "seed must be an int, got 1.0"),
+        ("dropout", "seed", True, TypeError, "seed must be an int, got True"),
         (
             "convolution_operator",
             "input_shape",

@@ -25,6 +25,7 @@ from convkit import geometry
 X, W = reals(1, 1, 4, 4), reals(1, 1, 3, 3)
 HUGE, WIDE = 2**62, 1_879_048_192  # the second is a kernel size that once overflowed an im2col
 BIG = 2**40  # more cells than any machine's memory
+LONG = 2**24  # a table of it would fit the memory; an image of such rows and columns would not
 
 
 # --- sizes ---------------------------------------------------------------------------------
@@ -36,20 +37,23 @@ BIG = 2**40  # more cells than any machine's memory
         lambda: convkit.conv2d(X, W, padding=HUGE),
         lambda: convkit.conv2d(X, W, padding=BIG, padding_mode="circular"),
         lambda: convkit.conv2d(X, W, padding=WIDE),
+        lambda: convkit.conv2d(X, W, padding=LONG),
         lambda: convkit.conv2d(X, W, dilation=HUGE, padding=HUGE),
         lambda: convkit.conv2d(X, W, stride=HUGE, padding=BIG),
         lambda: convkit.conv1d(X[0], W[0], padding=[(0, BIG)]),
         lambda: convkit.conv_transpose2d(X, W, stride=HUGE),
         lambda: convkit.conv_transpose2d(X, W, stride=2**33),
+        lambda: convkit.conv_transpose2d(X, W, stride=LONG),
         lambda: convkit.conv_transpose2d(X, W, dilation=HUGE),
         lambda: convkit.im2col(X, WIDE),
         lambda: convkit.im2col(X, WIDE, padding=WIDE),
         lambda: convkit.im2col(X, 3, padding=HUGE),
+        lambda: convkit.im2col(X, 3, padding=LONG),
         lambda: convkit.col2im(np.ones((9, 1)), HUGE, 3),
-        lambda: convkit.col2im(np.ones((1, 1)), BIG, 1, stride=BIG),
+        lambda: convkit.col2im(np.ones((1, 1)), LONG, 1, stride=LONG),
         lambda: convkit.pad(X, (HUGE, HUGE, HUGE, HUGE)),
         lambda: convkit.pad(X, (BIG, 0), "reflect"),
-        lambda: convkit.pad(X, (2**33, 0, 2**33, 0)),
+        lambda: convkit.pad(X, (LONG, 0, LONG, 0)),
         lambda: convkit.avg_pool2d(X, WIDE, padding=WIDE // 2 + 1),
         lambda: convkit.avg_pool2d(X, HUGE, padding=HUGE),
         lambda: convkit.max_pool2d(X, WIDE, dilation=HUGE),
