@@ -270,6 +270,6 @@ def running_statistics(
             raise ValueError(f"evaluation needs {name}")
         statistics.append(vector(v, view.weight[0], name, dtype).astype(np.float64))
     mean, var = statistics
-    if np.any(var < 0):
+    if (var < 0).any():
         raise ValueError(f"running_var must be at least 0, got {var.min()}")
     return mean, invstd_of(var, eps)

@@ -223,6 +223,29 @@ def test_several_threads_call_at_once():
     assert not wrong
 
 
+def test_several_threads_make_the_first_call_of_each_operation():
+    """hardening: several callers at once. Kernels are imported and plans are made by the first call."""
+    program = """
+import threading
+import numpy as np, convkit
+x, w = np.arange(150.0).reshape(2, 3, 5, 5), np.ones((2, 3, 3, 3))
+start, results = threading.Barrier(4), [None] * 4
+def work(i):
+    start.wait()
+    y = convkit.conv2d(x, w, padding=1)
+    results[i] = [
+        y, *convkit.conv2d_backward(y, x, w, padding=1), convkit.avg_pool2d(x, 2), convkit.max_pool2d(x, 2),
+        convkit.batch_norm(x, None, None, training=True), convkit.dropout(x, seed=1), convkit.im2col(x, 2),
+    ]
+threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print(all(np.array_equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True)))
+"""
+    done = run(program)
+    assert done.stdout == "True\n", done.stderr
+
+
 def forked(seed):
     x = integers(2, 3, 64, 64, seed=seed)
     return convkit.pad(x, (1, 1, 1, 1)).sum() == x.sum(), convkit.get_num_threads()
