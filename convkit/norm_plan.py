@@ -252,8 +252,11 @@ def check_running(
 
 
 def _share(a: np.ndarray, b: np.ndarray) -> bool:
-    """Tell whether two arrays have a cell in common: two columns of one table have none."""
-    return np.may_share_memory(a, b, max_work=10_000)  # True where that is too hard to tell
+    """Tell whether two arrays have a cell in common (two columns of one table have none), or may have one.
+
+    To be certain can take exponential time, hence the limit, of which NumPy's annotations do not know.
+    """
+    return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
 
 
 def move(running: np.ndarray, batch: np.ndarray, factor: float) -> None:

@@ -216,9 +216,10 @@ def test_a_kernel_larger_than_the_image_sees_all_of_it():
 # --- prepared filters ----------------------------------------------------------------------
 
 
-def test_prepared_filters_do_what_the_function_does_and_keep_their_own_copy():
+@pytest.mark.parametrize("flip", [True, False])
+def test_prepared_filters_do_what_the_function_does_and_keep_their_own_copy(flip):
     x, w, b = integers(2, 2, 6, 6), integers(3, 2, 3, 3), integers(3)
-    options = {"stride": [2, 1], "padding": "same", "padding_mode": "reflect", "flip": True}
+    options = {"stride": [2, 1], "padding": "same", "padding_mode": "reflect", "flip": flip}
     want = convkit.conv2d(x, w, b, **options)
     prepared = convkit.prepare_conv2d(w, b, **options)
     w[...], b[...], options["stride"][0] = 0, 0, 1
