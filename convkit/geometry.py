@@ -667,8 +667,8 @@ def receptive_field(layers: Iterable[dict[str, int]], n: int | None = None) -> l
     """
     fields = [Field(outputs=n)]
     for number, layer in enumerate(layers):
-        unknown = layer.keys() - {"kernel_size", "stride", "padding", "dilation"}
-        if unknown or "kernel_size" not in layer:
+        known = {"kernel_size", "stride", "padding", "dilation"}
+        if not isinstance(layer, dict) or not {"kernel_size"} <= layer.keys() <= known:
             raise ValueError(
                 f"layer {number} must have kernel_size and may have stride, padding, dilation; got {layer!r}"
             )
