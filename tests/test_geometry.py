@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from brute_force import NUMPY_MODES, windows
-from compare import assert_equal
+from comparator import assert_equal
 from geometries import quick
 from hypothesis import assume, given
 from hypothesis import strategies as st
