@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -21,8 +22,9 @@ __all__ = [
     "IntOrInts",
     "any_array",
     "finish",
+    "flag",
     "fraction",
-    "lookup_options",
+    "key",
     "number",
     "operand",
     "output",
@@ -33,24 +35,28 @@ __all__ = [
 
 IntOrInts = int | Sequence[int]
 
+SMALL = 2**16  # elements: what fits any machine, so that a small call need not ask how large this one is
+
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def any_array(function: F) -> F:
-    """Let `function`, written for NumPy arrays, take any DLPack array and return the same kind."""
+    """Let `function`, written for NumPy arrays, take any DLPack array and return the same kind.
+
+    It must refuse what is no NumPy array by a TypeError, before it has changed anything: then it is
+    called again with views. So NumPy arrays, the usual case, are not looked at twice.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        for a in args:
-            if type(a) is not np.ndarray and _is_foreign(a):
-                return _through_numpy(function, args, kwargs)
-        if kwargs:
-            for a in kwargs.values():
-                if type(a) is not np.ndarray and _is_foreign(a):
-                    return _through_numpy(function, args, kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            if not any(map(_is_foreign, (*args, *kwargs.values()))):
+                raise
+        return _through_numpy(function, args, kwargs)
 
     return cast("F", wrapper)
 
@@ -137,6 +143,13 @@ def number(value: Any, name: str) -> float:
     return float(value)
 
 
+def flag(value: Any, name: str) -> bool:
+    """Return `value`, if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def fraction(value: Any, name: str) -> float:
     """Return `value` as a float, if it is a number in [0, 1]."""
     value = number(value, name)
@@ -168,9 +181,9 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
     return v
 
 
-def lookup_options(**options: Any) -> Any:
-    """Return a tuple of the options, in a form that a plan can be looked up by; None stays None."""
-    return tuple(v if v is None or type(v) is int else option(v, name) for name, v in options.items())
+def key(value: Any, name: str) -> Any:
+    """Return an option in a form that a plan can be looked up by; None stays None."""
+    return value if type(value) is int or value is None else option(value, name)
 
 
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]:
@@ -199,7 +212,9 @@ def output(
         If `out` is not a writable array of that shape and dtype.
     """
     if out is None:
-        return np.empty(check_allocation(shape, dtype.itemsize), dtype)
+        if prod(shape) > SMALL:
+            check_allocation(shape, dtype.itemsize)
+        return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
     if out.shape != tuple(shape):

@@ -54,6 +54,7 @@ class Plan(NamedTuple):
     y: tuple[int, int, int, int]
     tables: tuple[Any, ...]  # ih_of, iw_of, SH, SW, DH, DW: the end of every kernel's arguments
     result: tuple[int, ...]  # y as the caller sees it: without the axes that he did not give
+    lifted: bool  # whether there are such axes: then arrays have to be reshaped
 
 
 @geometry.remembered
@@ -155,7 +156,7 @@ def _lifted(
     if rank == 1:
         tables = (geometry.index_table(1, 0, 0), *tables)
         s, d = (1, *s), (1, *d)
-    return Plan(lift(x), lift(w), lift(y), (*tables, *s, *d), y)
+    return Plan(lift(x), lift(w), lift(y), (*tables, *s, *d), y, len(y) < 4)
 
 
 # --- running kernels -----------------------------------------------------------------------

@@ -229,8 +229,7 @@ def pick(op: str, backend: str = "auto", algorithm: str = "auto") -> Callable[..
     """
     if not (isinstance(backend, str) and isinstance(algorithm, str)):
         raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
-    call = _pick(op, backend, algorithm)
-    _last.call = call
+    call = _last.call = _pick(op, backend, algorithm)
     return call.kernel
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, lookup_options, operand, vector
+from .arrays import IntOrInts, any_array, key, operand, vector
 from .conv import conv2d
 from .conv_plan import Padding
 
@@ -72,6 +72,6 @@ def prepare_conv2d(
     w = np.flip(w, axis=(2, 3)).copy() if flip else w.copy()
     b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
     numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    options = dict(zip(numbers, lookup_options(**numbers), strict=True))
+    options = {name: key(value, name) for name, value in numbers.items()}
     options |= {"padding_mode": padding_mode, "algorithm": algorithm, "backend": backend}
     return PreparedConv2d(w, b, options)
