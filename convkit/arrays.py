@@ -136,6 +136,8 @@ def operand(x: Any, name: str) -> np.ndarray:
 
 def number(value: Any, name: str) -> float:
     """Return `value` as a float, if it is a real number."""
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if isinstance(value, int):
@@ -144,7 +146,10 @@ def number(value: Any, name: str) -> float:
 
 
 def flag(value: Any, name: str) -> bool:
-    """Return `value`, if it is True or False."""
+    """Return `value` as a bool, if it is True or False.
+
+    An array or a number in its place is a slip in the order of the arguments.
+    """
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
@@ -183,7 +188,10 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
 
 def key(value: Any, name: str) -> Any:
     """Return an option in a form that a plan can be looked up by; None stays None."""
-    return value if type(value) is int or value is None else option(value, name)
+    kind = type(value)
+    if kind is int or value is None or (kind is tuple and {*map(type, value)} == {int}):
+        return value
+    return option(value, name)
 
 
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]:

@@ -176,8 +176,8 @@ def _conv(
     b = bias_of(b, plan.y[1], x.dtype)
     y = output(plan.result, x.dtype, out, (x, w, b))
     kernel = pick("conv2d", backend, algorithm)
+    w = turned(w, flip)
     if x.size:
-        w = turned(w, flip)
         seen = (y.reshape(plan.y), x.reshape(plan.x), w.reshape(plan.w)) if plan.lifted else (y, x, w)
         kernel(*seen, b, *plan.tables)
     return finish(y, out)

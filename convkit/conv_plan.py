@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import IntOrInts, output, vector
+from .arrays import IntOrInts, flag, output, vector
 from .dispatch import pick
 
 __all__ = [
@@ -175,7 +175,7 @@ def bias_of(b: Any, length: int, dtype: np.dtype) -> np.ndarray:
 
 def turned(w: np.ndarray, flip: bool) -> np.ndarray:
     """Return the filters, turned by 180 degrees if they are to be."""
-    if not flip:
+    if not flag(flip, "flip"):
         return w
     return np.ascontiguousarray(np.flip(w, axis=tuple(range(2, w.ndim))))
 

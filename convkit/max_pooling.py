@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, finish, key, operand, output, same_dtype, shape_of
+from .arrays import IntOrInts, any_array, finish, flag, key, operand, output, same_dtype, shape_of
 from .dispatch import pick
 from .pool_plan import PoolPlan, forward, grad_y_of, max_plan
 
@@ -204,9 +204,9 @@ def max_pool1d_backward(
 
 
 def max_forward(
-    x: np.ndarray, plan: PoolPlan, indices: bool, algorithm: str, backend: str, out: np.ndarray | None
+    x: np.ndarray, plan: PoolPlan, return_indices: bool, algorithm: str, backend: str, out: np.ndarray | None
 ) -> Any:
-    if not indices:
+    if not flag(return_indices, "return_indices"):
         return forward("max_pool2d", x, plan, algorithm, backend, out)
     y = output(plan.result, x.dtype, out, (x,))
     where = np.empty(plan.result, np.int64)

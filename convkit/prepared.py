@@ -8,7 +8,7 @@ import numpy as np
 
 from .arrays import IntOrInts, any_array, key, operand, vector
 from .conv import conv2d
-from .conv_plan import Padding
+from .conv_plan import Padding, turned
 
 __all__ = ["PreparedConv2d", "prepare_conv2d"]
 
@@ -69,7 +69,7 @@ def prepare_conv2d(
     w = operand(w, "w")
     if w.ndim != 4:
         raise ValueError(f"w must have shape (out channels, in channels / groups, KH, KW), got {w.shape}")
-    w = np.flip(w, axis=(2, 3)).copy() if flip else w.copy()
+    w = turned(w, flip).copy()
     b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
     numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options = {name: key(value, name) for name, value in numbers.items()}
