@@ -228,7 +228,7 @@ cdef inline inlined dots_of(
     """R rows and V pixels, both of them constants."""
     cdef vec sums[3*8]
     cdef vec x0, x1, x2
-    cdef Py_ssize_t k, whole = K - K % lanes(x)
+    cdef Py_ssize_t i, k, L = lanes(x), whole = K - K % L
     cdef int r, v
     sums[3*0] = sums[3*0 + 1] = sums[3*0 + 2] = zero(x)
     if R > 1:
@@ -245,7 +245,8 @@ cdef inline inlined dots_of(
         sums[3*6] = sums[3*6 + 1] = sums[3*6 + 2] = zero(x)
     if R > 7:
         sums[3*7] = sums[3*7 + 1] = sums[3*7 + 2] = zero(x)
-    for k in range(0, whole, lanes(x)):
+    for i in range(K // L):
+        k = i*L
         x0 = load(x, k)
         x1 = load(x, k + ldx) if V > 1 else x0
         x2 = load(x, k + 2*ldx) if V > 2 else x0
