@@ -10,7 +10,11 @@ have. Padding is in the tables, so it costs nothing extra.
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.vec cimport at, clear, copy, evens, lanes, load, move, store, vd, vec, vf
+from convkit._ext.vec cimport at, clear, evens, lanes, load, move, store, vd, vec, vf
+
+
+cdef enum:
+    MAX_PLANES = 16  # along one axis: strides and kernels beyond it are rare
 
 
 cdef struct axis:
@@ -27,6 +31,7 @@ cdef struct layout:
     Py_ssize_t plane        # cells from one plane to the next
     Py_ssize_t channel      # cells from the planes of one channel to the next
     bint in_place           # whether x itself serves as planes
+    bint possible           # whether planes are few enough
 
 
 cdef inline axis make_axis(Py_ssize_t taps, Py_ssize_t S, Py_ssize_t D, bint own) noexcept nogil:
@@ -70,10 +75,11 @@ cdef inline layout make_layout(
     p.h = make_axis(s.KW, s.SW, s.DW, False)
     # Worthless outputs are `extra` in each row; copies cost as much as about one output in ten.
     extra = p.h.extra
-    if s.OH > 1 and 10*extra > s.OW:
+    if s.OH > 1 and 10*extra > s.OW and s.KW <= MAX_PLANES:
         p.h = make_axis(s.KW, s.SW, s.DW, True)
-    if s.KH*s.OH < p.v.planes*(s.OH + p.v.extra):
+    if s.KH*s.OH < p.v.planes*(s.OH + p.v.extra) and s.KH <= MAX_PLANES:
         p.v = make_axis(s.KH, s.SH, s.DH, True)
+    p.possible = p.v.planes <= MAX_PLANES and p.h.planes <= MAX_PLANES
     set_block(&p, s, s.OH, s.OW)
     return p
 
@@ -93,13 +99,14 @@ cdef inline void fill_offsets(
     Py_ssize_t *off, const layout *p, Py_ssize_t channels, Py_ssize_t KH, Py_ssize_t KW
 ) noexcept nogil:
     """Write the offset table: one entry a channel and tap, in the order of the weights."""
-    cdef Py_ssize_t c, kh, kw, row
-    for c in range(channels):
-        for kh in range(KH):
-            row = c*p.channel + kh % p.v.planes*p.h.planes*p.plane + shift(&p.v, kh)*p.pitch
-            for kw in range(KW):
-                off[0] = row + kw % p.h.planes*p.plane + shift(&p.h, kw)
-                off += 1
+    cdef Py_ssize_t c, kh, kw, row, taps = KH*KW
+    for kh in range(KH):
+        row = kh % p.v.planes*p.h.planes*p.plane + shift(&p.v, kh)*p.pitch
+        for kw in range(KW):
+            off[kh*KW + kw] = row + kw % p.h.planes*p.plane + shift(&p.h, kw)
+    for c in range(1, channels):
+        for kw in range(taps):
+            off[c*taps + kw] = off[kw] + c*p.channel
 
 
 # --- packing -------------------------------------------------------------------------------
@@ -140,54 +147,65 @@ cdef inline void look_up(
         j += 1
 
 
-cdef inline void copy_steps(vec *to, const vec *x, Py_ssize_t S, Py_ssize_t n) noexcept nogil:
-    """Copy every S-th element of x, n of them."""
-    cdef Py_ssize_t i = 0, L = lanes(to)
+cdef inline void copy_steps(
+    vec *to, const vec *x, Py_ssize_t S, Py_ssize_t n, Py_ssize_t room
+) noexcept nogil:
+    """Copy every S-th element of x, n of them; x ends after `room` elements.
+
+    What follows them in `to` may be overwritten, up to a vector's length: rows are packed in
+    ascending order, so that the right values come later.
+    """
+    cdef Py_ssize_t i, done = 0, L = lanes(to)
     if S == 1:
-        copy(to, x, n)
-        return
-    if S == 2:
-        while i + L < n:  # so that the second load ends within what the row has
-            store(to, i, evens(load(x, 2*i), load(x, 2*i + L)))
-            i += L
-    while i < n:
-        move(to, i, x, i*S)
-        i += 1
+        done = min(n + L - 1, room) // L
+        for i in range(done):
+            store(to, i*L, load(x, i*L))
+        done = done*L
+    elif S == 2:
+        done = min(2*(n + L - 1), room) // (2*L)
+        for i in range(done):
+            store(to, i*L, evens(load(x, 2*i*L), load(x, 2*i*L + L)))
+        done = done*L
+    while done < n:
+        move(to, done, x, done*S)
+        done += 1
+
+
+cdef inline void pack_row(
+    vec *to, const vec *x, const Py_ssize_t *iw_of, Py_ssize_t S, Py_ssize_t cols, run r, Py_ssize_t room
+) noexcept nogil:
+    if r.stop > r.start:
+        copy_steps(at(to, r.start), at(x, iw_of[r.start*S]), S, r.stop - r.start, room - iw_of[r.start*S])
+    look_up(to, x, iw_of, S, 0, r.start)
+    look_up(to, x, iw_of, S, r.stop, r.end)
+    clear(at(to, r.end), cols - r.end)
 
 
 cdef inline void pack(
-    vec *planes, const vec *x, Py_ssize_t channels, const layout *p, const conv_shape *s,
+    vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const layout *p, const conv_shape *s,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t oh, Py_ssize_t ow
 ) noexcept nogil:
-    """Fill the planes of so many channels for the block of outputs that begins at (oh, ow)."""
-    cdef Py_ssize_t c, v, h, i, ih, height = p.rows + p.v.extra
+    """Fill the planes of so many channels for the block of outputs that begins at (oh, ow).
+
+    x is the first channel's image, in an array that ends `room` elements further on.
+    """
+    cdef run runs[MAX_PLANES]
+    cdef Py_ssize_t c, v, h, i, ih, row, height = p.rows + p.v.extra
     cdef Py_ssize_t h_entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
     cdef Py_ssize_t w_entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
-    cdef const Py_ssize_t *columns
-    cdef run r
-    cdef vec *to
+    cdef const Py_ssize_t *columns = iw_of + ow*s.SW
     for h in range(p.h.planes):
-        ih = ow*s.SW + first(&p.h, h)  # the table's entry for column 0
-        columns = iw_of + ih
-        r = longest_run(columns, w_entries - ih, s.SW, p.pitch)
-        for c in range(channels):
-            for v in range(p.v.planes):
-                to = at(planes, c*p.channel + (v*p.h.planes + h)*p.plane)
+        i = first(&p.h, h)
+        runs[h] = longest_run(columns + i, w_entries - ow*s.SW - i, s.SW, p.pitch)
+    for c in range(channels):
+        for v in range(p.v.planes):
+            for h in range(p.h.planes):
                 for i in range(height):
                     ih = (oh + i)*s.SH + first(&p.v, v)
                     ih = ih_of[ih] if ih < h_entries else -1
                     if ih < 0:
-                        clear(to, p.pitch)
+                        clear(planes, p.pitch)
                     else:
-                        pack_row(to, at(x, (c*s.IH + ih)*s.IW), columns, s.SW, p.pitch, r)
-                    to = at(to, p.pitch)
-
-
-cdef inline void pack_row(
-    vec *to, const vec *x, const Py_ssize_t *iw_of, Py_ssize_t S, Py_ssize_t cols, run r
-) noexcept nogil:
-    look_up(to, x, iw_of, S, 0, r.start)
-    if r.stop > r.start:
-        copy_steps(at(to, r.start), at(x, iw_of[r.start*S]), S, r.stop - r.start)
-    look_up(to, x, iw_of, S, r.stop, r.end)
-    clear(at(to, r.end), cols - r.end)
+                        row = (c*s.IH + ih)*s.IW
+                        pack_row(planes, at(x, row), columns + first(&p.h, h), s.SW, p.pitch, runs[h], room - row)
+                    planes = at(planes, p.pitch)

@@ -37,18 +37,19 @@ cdef void planes(
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
     cdef layout p = make_layout(s, ih_of, iw_of)
-    cdef Py_ssize_t n, g, IC = s.IC // s.G, OC = s.OC // s.G, K = IC*s.KH*s.KW
+    cdef Py_ssize_t n, g, image, IC = s.IC // s.G, OC = s.OC // s.G, K = IC*s.KH*s.KW
     cdef Py_ssize_t cells = IC*p.channel + NR_MAX  # the last tile may read on beyond the last plane
     cdef vec *packed = <vec *> malloc(cells*(sizeof(vec)//lanes(y)))
     cdef Py_ssize_t *off = <Py_ssize_t *> malloc(K*sizeof(Py_ssize_t))
-    if packed and off:
+    if p.possible and packed and off:
         fill_offsets(off, &p, IC, s.KH, s.KW)
         for n in range(s.N):
             for g in range(s.G):
-                pack(packed, at(x, (n*s.IC + g*IC)*s.IH*s.IW), IC, &p, s, ih_of, iw_of, 0, 0)
+                image = (n*s.IC + g*IC)*s.IH*s.IW
+                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &p, s, ih_of, iw_of, 0, 0)
                 flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                            at(b, g*OC), OC, &p, s)
-    else:  # no memory: then slowly
+    else:  # too many planes, or no memory: then slowly
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
     free(packed)
     free(off)
