@@ -9,14 +9,15 @@ the threads, so neither do the bits of a sum.
 from libc.stdlib cimport free, malloc
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.microkernel cimport NR_MAX
+from convkit._ext.depthwise cimport depthwise_tiles
+from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport fill_offsets, layout, make_layout, pack, set_block
 from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 
 cdef enum:
     PLANES_BYTES = 800_000  # planes of a block: most of an L2 cache of 1 or 2 MiB
-    TERMS = 512            # 16 KiB of weights for 8 channels, and as much again of other things in L1
+    TERMS = 1152  # 36 KiB of weights for 8 channels: nearly all of L1, but for fewer passes over y
     MOST_TAPS = 4096        # of a window; workspace grows with them
 
 
@@ -30,9 +31,8 @@ cdef struct plan:
 
 
 cdef struct workspace:
-    void *planes
-    void *columns
-    Py_ssize_t *off
+    char *memory
+    Py_ssize_t bytes  # of one thread
 
 
 cdef inline Py_ssize_t blocks_of(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
@@ -46,6 +46,8 @@ cdef inline plan make_plan(
     cdef plan a
     cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols
     a.p = make_layout(s, ih_of, iw_of)
+    if IC == 1:
+        a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
     a.channels = max(1, min(IC, TERMS // taps))
     cells = cells // a.channels // (a.p.v.planes*a.p.h.planes)  # of one plane
     # One row of outputs, and then as many as fit.
@@ -60,32 +62,26 @@ cdef inline plan make_plan(
     a.units = s.N*s.G*a.row_blocks*a.col_blocks
     a.terms = a.channels*taps
     a.columns = (L - 1)*a.terms
-    a.cells = 0 if a.p.in_place else a.channels*a.p.channel + NR_MAX
+    a.cells = 0 if a.p.in_place else a.channels*a.p.channel + 2*NR_MAX
     return a
 
 
-cdef inline Py_ssize_t workspace_bytes(const plan *a, Py_ssize_t size) noexcept nogil:
-    """What one thread needs."""
-    return (a.cells + a.columns)*size + a.terms*<Py_ssize_t> sizeof(Py_ssize_t)
-
-
-cdef inline bint allocate(workspace *t, const plan *a, Py_ssize_t size) noexcept nogil:
-    """Get one thread's workspace, all of it or none."""
-    t.off = <Py_ssize_t *> malloc(workspace_bytes(a, size))
-    if not t.off:
-        return False
-    t.columns = <char *> t.off + a.terms*sizeof(Py_ssize_t)
-    t.planes = <char *> t.columns + a.columns*size
-    return True
+cdef inline bint allocate(workspace *t, const plan *a, Py_ssize_t size, Py_ssize_t threads) noexcept nogil:
+    """Get every thread's workspace, all of it or none."""
+    t.bytes = a.terms*sizeof(Py_ssize_t) + (a.cells + a.columns)*size
+    t.bytes += 256 - t.bytes % 128  # threads write to cache lines of their own
+    t.memory = <char *> malloc(threads*t.bytes)
+    return t.memory != NULL
 
 
 cdef inline void release(workspace *t) noexcept nogil:
-    free(t.off)
+    free(t.memory)
 
 
 cdef inline void convolve_unit(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    const conv_shape *s, const plan *a, workspace *t, Py_ssize_t unit, Py_ssize_t m, Py_ssize_t M
+    const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
+    Py_ssize_t unit, Py_ssize_t m, Py_ssize_t M
 ) noexcept nogil:
     """Compute M output channels, from the group's channel m on, of one unit."""
     cdef Py_ssize_t IC = s.IC // s.G, OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, K = IC*taps
@@ -94,12 +90,15 @@ cdef inline void convolve_unit(
     cdef Py_ssize_t image = unit // (a.col_blocks*a.row_blocks)  # n*G + g
     cdef Py_ssize_t g = image % s.G, c, channels, source
     cdef layout p = a.p
-    cdef vec *planes = <vec *> t.planes
+    cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
+    cdef vec *columns = <vec *> (off + a.terms)
+    cdef vec *packed = at(columns, a.columns)
+    cdef const vec *planes = packed
     cdef const vec *start = at(b, g*OC + m)
     if oh >= s.OH or ow >= s.OW:
         return  # blocks were evened out, and the last ones may be empty
     set_block(&p, s, min(p.rows, s.OH - oh), min(p.cols, s.OW - ow))
-    fill_offsets(t.off, &p, a.channels, s.KH, s.KW)
+    fill_offsets(off, &p, a.channels, s.KH, s.KW)
     y = at(y, (image*OC + m)*OHW + oh*s.OW + ow)
     w = at(w, (g*OC + m)*K)
     for c in range(blocks_of(IC, a.channels)):
@@ -107,11 +106,13 @@ cdef inline void convolve_unit(
         channels = min(a.channels, IC - c)
         source = (image*IC + c)*s.IH*s.IW
         if p.in_place:
-            planes = at(<vec *> x, source + oh*s.IW + ow)
+            planes = at(x, source + oh*s.IW + ow)
         else:
-            pack(planes, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &p, s, ih_of, iw_of, oh, ow)
-        if is_contiguous(&p, s):
-            contiguous_tiles(y, <vec *> t.columns, planes, t.off, at(w, c*taps), K, channels*taps,
+            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &p, s, ih_of, iw_of, oh, ow)
+        if IC == 1 and OC < MR:
+            depthwise_tiles(y, planes, off, w, taps, start, M, &p, s)
+        elif is_contiguous(&p, s):
+            contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
                              start if c == 0 else NULL, M, &p, s)
         else:
-            flat_tiles(y, planes, t.off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &p, s)
+            flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &p, s)

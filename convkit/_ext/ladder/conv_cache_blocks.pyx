@@ -35,11 +35,11 @@ cdef void cache_blocks(
     cdef Py_ssize_t unit, size = sizeof(vec)//lanes(y)
     cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size)
     cdef workspace t
-    if not a.possible or not allocate(&t, &a, size):
+    if not a.possible or not allocate(&t, &a, size, 1):
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
         return
     for unit in range(a.units):
-        convolve_unit(y, x, w, b, ih_of, iw_of, s, &a, &t, unit, 0, s.OC // s.G)
+        convolve_unit(y, x, w, b, ih_of, iw_of, s, &a, &t, 0, unit, 0, s.OC // s.G)
     release(&t)
 
 
