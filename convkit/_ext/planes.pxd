@@ -10,7 +10,7 @@ have. Padding is in the tables, so it costs nothing extra.
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.vec cimport at, clear, evens, inlined, lanes, load, move, store, vd, vec, vf, zero
+from convkit._ext.vec cimport at, clear, copy, evens, inlined, lanes, load, move, separate, store, vd, vec, vf
 
 
 cdef enum:
@@ -172,81 +172,82 @@ cdef inline void make_block(
         k.runs[h] = longest_run(iw_of + column, entries - column, s.SW, k.p.pitch)
 
 
-# Rows are packed in ascending order, in whole vectors: what one of them writes beyond its end is
-# overwritten by what comes after it. Behind the last plane there is room for it.
-
-
-cdef inline void blank(vec *to, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    while i < n:
-        store(to, i, zero(to))
-        i += lanes(to)
-
-
 cdef inline inlined copy_steps(
     vec *to, const vec *x, Py_ssize_t S, Py_ssize_t n, Py_ssize_t room
 ) noexcept nogil:
     """Copy every S-th element of x, n of them; x ends after `room` elements."""
-    cdef Py_ssize_t i = 0, L = lanes(to)
+    cdef Py_ssize_t i, L = lanes(to)
+    cdef vec some
     if S == 1:
-        while i < n and i + L <= room:
-            store(to, i, load(x, i))
-            i += L
-    elif S == 2:
-        while i < n and 2*(i + L) <= room:
-            store(to, i, evens(load(x, 2*i), load(x, 2*i + L)))
-            i += L
-    while i < n:
-        move(to, i, x, i*S)
-        i += 1
+        copy(to, x, n)
+    elif S == 2 and 2*max(n, L) <= room:
+        if n < L:
+            some = evens(load(x, 0), load(x, L))
+            copy(to, &some, n)
+            return
+        for i in range(n // L):
+            store(to, i*L, evens(load(x, 2*i*L), load(x, 2*i*L + L)))
+        store(to, n - L, evens(load(x, 2*(n - L)), load(x, 2*n - L)))
+    else:
+        for i in range(n):
+            move(to, i, x, i*S)
 
 
-cdef inline inlined pack_plane(
+cdef inline inlined pack_rows(
     vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t S, const run *r, Py_ssize_t height, Py_ssize_t pitch,
-    const conv_shape *s, const Py_ssize_t *ih_of, Py_ssize_t h_entries, const Py_ssize_t *iw_of
+    Py_ssize_t IW, const Py_ssize_t *ih_of, Py_ssize_t SH, const Py_ssize_t *iw_of, bint blank
 ) noexcept nogil:
-    """Fill one plane from one channel's image; the tables begin at the plane's first row and column."""
-    cdef Py_ssize_t i, row, column = iw_of[r.start*S] if r.stop > r.start else 0
+    """Fill the rows of a plane; S is a constant, where that makes it faster."""
+    cdef Py_ssize_t i, row, n = r.stop - r.start
+    cdef Py_ssize_t column = iw_of[r.start*S] if n > 0 else 0
     for i in range(height):
-        row = ih_of[i*s.SH] if i*s.SH < h_entries else -1
-        if row < 0:
-            blank(plane, pitch)
-        else:
-            row = row*s.IW
-            blank(plane, r.start)
-            copy_steps(at(plane, r.start), at(x, row + column), S, r.stop - r.start, room - row - column)
-            blank(at(plane, r.stop), pitch - r.stop)
+        row = ih_of[i*SH]*IW
+        if blank:
+            clear(plane, r.start if row >= 0 else pitch)
+            clear(at(plane, r.stop), pitch - r.stop)
+        if row >= 0:
+            copy_steps(at(plane, r.start), at(x, row + column), S, n, room - row - column)
             if not r.zeros:
                 look_up(plane, at(x, row), iw_of, S, 0, r.start)
                 look_up(plane, at(x, row), iw_of, S, r.stop, r.end)
         plane = at(plane, pitch)
 
 
+cdef inline separate pack_plane(
+    vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t S, const run *r, Py_ssize_t height, Py_ssize_t pitch,
+    Py_ssize_t IW, const Py_ssize_t *ih_of, Py_ssize_t SH, const Py_ssize_t *iw_of, bint blank
+) noexcept nogil:
+    """Fill one plane from one channel's image; the tables begin at the plane's first row and column."""
+    if S == 1:
+        pack_rows(plane, x, room, 1, r, height, pitch, IW, ih_of, SH, iw_of, blank)
+    elif S == 2:
+        pack_rows(plane, x, room, 2, r, height, pitch, IW, ih_of, SH, iw_of, blank)
+    else:
+        pack_rows(plane, x, room, S, r, height, pitch, IW, ih_of, SH, iw_of, blank)
+
+
 cdef inline void pack(
     vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const block *k, const conv_shape *s,
-    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, bint blank
 ) noexcept nogil:
-    """Fill the planes of so many channels for a block of outputs.
+    """Fill the planes of so many channels for a block of outputs; zeros, where the tables have ended.
 
-    x is the first channel's image, in an array that ends `room` elements further on.
+    x is the first channel's image, in an array that ends `room` elements further on. The zeros of
+    padding stay where they are from one packing to the next, and are written only if `blank` says so.
     """
-    cdef Py_ssize_t c, v, h, row, height = k.p.rows + k.p.v.extra
+    cdef Py_ssize_t c, v, h, row, inside, height = k.p.rows + k.p.v.extra
     cdef Py_ssize_t h_entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
     cdef const Py_ssize_t *columns
     for c in range(channels):
         for v in range(k.p.v.planes):
             row = k.oh*s.SH + first(&k.p.v, v)
+            inside = min(height, max(<Py_ssize_t> 0, (h_entries - row + s.SH - 1) // s.SH))
             for h in range(k.p.h.planes):
                 columns = iw_of + k.ow*s.SW + first(&k.p.h, h)
-                if s.SW == 1:
-                    pack_plane(planes, x, room, 1, &k.runs[h], height, k.p.pitch, s, ih_of + row, h_entries - row,
-                               columns)
-                elif s.SW == 2:
-                    pack_plane(planes, x, room, 2, &k.runs[h], height, k.p.pitch, s, ih_of + row, h_entries - row,
-                               columns)
-                else:
-                    pack_plane(planes, x, room, s.SW, &k.runs[h], height, k.p.pitch, s, ih_of + row,
-                               h_entries - row, columns)
+                pack_plane(planes, x, room, s.SW, &k.runs[h], inside, k.p.pitch, s.IW, ih_of + row, s.SH, columns,
+                           blank)
+                if blank:
+                    clear(at(planes, inside*k.p.pitch), (height - inside)*k.p.pitch)
                 planes = at(planes, k.p.plane)
         x = at(x, s.IH*s.IW)
         room -= s.IH*s.IW
