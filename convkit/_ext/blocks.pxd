@@ -9,7 +9,7 @@ the threads, so neither do the bits of a sum.
 from libc.stdlib cimport free, malloc
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.depthwise cimport depthwise_tiles
+from convkit._ext.depthwise cimport depthwise_channels
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
 from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
@@ -156,7 +156,7 @@ cdef inline void depthwise_units(
              unit == first or blocks > 1)
         for i in range(count):
             g = (image + i) % s.G
-            depthwise_tiles(at(y, ((image + i)*OC + m)*OHW + k.oh*s.OW + k.ow), at(packed, i*k.p.channel), off,
+            depthwise_channels(at(y, ((image + i)*OC + m)*OHW + k.oh*s.OW + k.ow), at(packed, i*k.p.channel), off,
                             at(w, (g*OC + m)*taps), taps, at(b, g*OC + m), M, &k.p, s)
         unit += count
 
