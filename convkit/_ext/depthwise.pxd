@@ -8,7 +8,7 @@ multiply-adds an output, loads and stores take longer than these.
 
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.planes cimport layout
-from convkit._ext.vec cimport at, copy, inlined, lanes, load, splat, store, vd, vec, vf
+from convkit._ext.vec cimport at, copy, held, inlined, lanes, load, splat, store, vd, vec, vf
 
 
 cdef inline inlined any_window(
@@ -42,20 +42,20 @@ cdef inline inlined window_3x3(
         # Row 0 of cells, and so on; with stride 2 these are the even rows, row 1 + off[3] the odd ones.
         here = at(x, off[kw])
         sum0 = sum0 + w0*load(here, 0)
-        cells = load(here, ldx)
+        cells = held(load(here, ldx))
         sum0 = sum0 + (w1 if S == 1 else w2)*cells
         sum1 = sum1 + w0*cells
-        cells = load(here, 2*ldx)
+        cells = held(load(here, 2*ldx))
         if S == 1:
             sum0 = sum0 + w2*cells
         sum1 = sum1 + (w1 if S == 1 else w2)*cells
         sum2 = sum2 + w0*cells
-        cells = load(here, 3*ldx)
+        cells = held(load(here, 3*ldx))
         if S == 1:
             sum1 = sum1 + w2*cells
         sum2 = sum2 + (w1 if S == 1 else w2)*cells
         sum3 = sum3 + w0*cells
-        cells = load(here, 4*ldx)
+        cells = held(load(here, 4*ldx))
         if S == 1:
             sum2 = sum2 + w2*cells
             sum3 = sum3 + w1*cells
@@ -89,13 +89,10 @@ cdef inline inlined four_rows(
                 window_3x3(window, sums, at(planes, oh*p.pitch + ow), p.pitch, off, w, start)
             else:
                 any_window(sums, at(planes, oh*p.pitch + ow), p.pitch, off, w, taps, start)
-            if ow + L <= p.cols or (oh + 3)*OW + L <= p.rows*OW:
-                store(y, oh*OW + ow, sums[0])
-                store(y, (oh + 1)*OW + ow, sums[1])
-                store(y, (oh + 2)*OW + ow, sums[2])
-                store(y, (oh + 3)*OW + ow, sums[3])
-            else:
-                for r in range(4):
+            for r in range(4):
+                if ow + L <= p.cols or (oh + r)*OW + L <= p.rows*OW:
+                    store(y, (oh + r)*OW + ow, sums[r])
+                else:
                     copy(at(y, (oh + r)*OW), &sums[r], p.cols)
 
 

@@ -200,17 +200,20 @@ cdef inline inlined pack_rows(
     """Fill the rows of a plane; S is a constant, where that makes it faster."""
     cdef Py_ssize_t i, row, n = r.stop - r.start
     cdef Py_ssize_t column = iw_of[r.start*S] if n > 0 else 0
+    if blank:
+        for i in range(height):
+            clear(at(plane, i*pitch), r.start if ih_of[i*SH] >= 0 else pitch)
+            clear(at(plane, i*pitch + r.stop), pitch - r.stop)
     for i in range(height):
-        row = ih_of[i*SH]*IW
-        if blank:
-            clear(plane, r.start if row >= 0 else pitch)
-            clear(at(plane, r.stop), pitch - r.stop)
-        if row >= 0:
-            copy_steps(at(plane, r.start), at(x, row + column), S, n, room - row - column)
-            if not r.zeros:
-                look_up(plane, at(x, row), iw_of, S, 0, r.start)
-                look_up(plane, at(x, row), iw_of, S, r.stop, r.end)
-        plane = at(plane, pitch)
+        if ih_of[i*SH] >= 0:
+            row = ih_of[i*SH]*IW + column
+            copy_steps(at(plane, i*pitch + r.start), at(x, row), S, n, room - row)
+    if not r.zeros:
+        for i in range(height):
+            row = ih_of[i*SH]*IW
+            if row >= 0:
+                look_up(at(plane, i*pitch), at(x, row), iw_of, S, 0, r.start)
+                look_up(at(plane, i*pitch), at(x, row), iw_of, S, r.stop, r.end)
 
 
 cdef inline separate pack_plane(
