@@ -123,8 +123,7 @@ cdef inline void dense_unit(
         if k.p.in_place:
             planes = at(x, source + k.oh*s.IW + k.ow)
         else:
-            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &k, s, ih_of, iw_of,
-                 c == 0)
+            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &k, s, ih_of, c == 0)
         if is_contiguous(&k.p, s):
             contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
                              start if c == 0 else NULL, M, &k.p, s)
@@ -152,7 +151,7 @@ cdef inline void depthwise_units(
         fill_offsets(off, &k.p, 1, s.KH, s.KW)
         image = unit // blocks
         count = min(a.channels, last - unit)
-        pack(packed, at(x, image*s.IH*s.IW), count, (s.N*s.G - image)*s.IH*s.IW, &k, s, ih_of, iw_of,
+        pack(packed, at(x, image*s.IH*s.IW), count, (s.N*s.G - image)*s.IH*s.IW, &k, s, ih_of,
              unit == first or blocks > 1)
         for i in range(count):
             g = (image + i) % s.G
