@@ -5,7 +5,7 @@ equals wins, and the last NaN. Where a maximum was found is an integer; it trave
 ``vec``, so that a kernel needs one vector type, and is read back by `put_bits`.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 from convkit._ext.vec cimport vd, vec, vf
 
@@ -13,8 +13,6 @@ cdef extern from *:
     r"""
     #ifndef CONVKIT_VEC_ORDER
     #define CONVKIT_VEC_ORDER
-    #include <stdint.h>
-    #include <string.h>
     #define CONVKIT_REARRANGE(s, V, I) \
         static inline V convkit_low_##s(V a, V b) CONVKIT_SHUFFLE(V, I, a, b, l/2 + l%2*convkit_w_##s) \
         static inline V convkit_high_##s(V a, V b) \
@@ -59,11 +57,10 @@ cdef extern from *:
     #endif
 
     #define CONVKIT_INTEGERS(s, V, I) \
-        static inline V convkit_ramp_##s(Py_ssize_t first, Py_ssize_t step) { \
-            I v; for (int l = 0; l < convkit_w_##s; l++) v[l] = first + l*step; return (V) v; } \
-        static inline V convkit_add_bits_##s(V i, V j) { return (V) ((I) i + (I) j); } \
-        static inline void convkit_put_bits_##s(int64_t *p, V bits) { \
-            I v = (I) bits; for (int l = 0; l < convkit_w_##s; l++) p[l] = v[l]; }
+        static inline V convkit_ramp_##s(Py_ssize_t first, int step) { \
+            I v; for (int l = 0; l < convkit_w_##s; l++) v[l] = l; \
+            v = v*step + (__typeof__(v[0])) first; return (V) v; } \
+        static inline V convkit_add_bits_##s(V i, V j) { return (V) ((I) i + (I) j); }
     CONVKIT_INTEGERS(f, convkit_vf, convkit_vi)
     CONVKIT_INTEGERS(d, convkit_vd, convkit_vl)
     #endif
@@ -82,15 +79,11 @@ cdef extern from *:
     vd larger_d "convkit_larger_d"(vd a, vd b) noexcept nogil
     void take_f "convkit_take_f"(vf *a, vf *i, vf b, vf j) noexcept nogil
     void take_d "convkit_take_d"(vd *a, vd *i, vd b, vd j) noexcept nogil
-    vf ramp_f "convkit_ramp_f"(Py_ssize_t first, Py_ssize_t step) noexcept nogil
-    vd ramp_d "convkit_ramp_d"(Py_ssize_t first, Py_ssize_t step) noexcept nogil
+    vf ramp_f "convkit_ramp_f"(Py_ssize_t first, int step) noexcept nogil
+    vd ramp_d "convkit_ramp_d"(Py_ssize_t first, int step) noexcept nogil
     vf add_bits_f "convkit_add_bits_f"(vf i, vf j) noexcept nogil
     vd add_bits_d "convkit_add_bits_d"(vd i, vd j) noexcept nogil
-    void put_bits_f "convkit_put_bits_f"(int64_t *p, vf bits) noexcept nogil
-    void put_bits_d "convkit_put_bits_d"(int64_t *p, vd bits) noexcept nogil
     void prefetch "__builtin_prefetch"(const void *p) noexcept nogil
-    int W_F "convkit_w_f"
-    int W_D "convkit_w_d"
 
 
 cdef inline vec low(vec a, vec b) noexcept nogil:
@@ -141,7 +134,7 @@ cdef inline void take(vec *a, vec *i, vec b, vec j) noexcept nogil:
         take_d(a, i, b, j)
 
 
-cdef inline vec ramp(const vec *p, Py_ssize_t first, Py_ssize_t step) noexcept nogil:
+cdef inline vec ramp(const vec *p, Py_ssize_t first, int step) noexcept nogil:
     """The integers first, first + step... as bits; p is there for its type."""
     if vec is vf:
         return ramp_f(first, step)
@@ -156,8 +149,8 @@ cdef inline vec add_bits(vec i, vec j) noexcept nogil:
         return add_bits_d(i, j)
 
 
-cdef inline void put_bits(int64_t *p, vec bits) noexcept nogil:
-    if vec is vf:
-        put_bits_f(p, bits)
-    else:
-        put_bits_d(p, bits)
+cdef inline void put_bits(int64_t *to, const vec *bits, Py_ssize_t n) noexcept nogil:
+    """Read n integers back from the bits of vectors in memory."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        to[i] = (<const int32_t *> bits)[i] if vec is vf else (<const int64_t *> bits)[i]
