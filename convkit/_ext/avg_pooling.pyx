@@ -8,12 +8,7 @@ separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Three
 - in registers, for the interior of rows with common windows (:mod:`pool_registers`), where sums
   are in the arrays' precision, with the error bound given there; edge outputs are added one by one;
 - small planes side by side in the lanes of vectors (:mod:`planes_in_lanes`), any windows;
-- everything else: sums downwards go to a buffer on the stack, in double, then along the row. Where
-  wide windows overlap, the latter are *running* sums, three additions an output whatever the
-  width, which never subtract: cut the row into blocks as wide as the window; a window is the end of one
-  block, summed from its right, and the beginning of the next, summed from its left. The running
-  sum that subtracts what leaves the window was rejected: after a cell of 1e30, an infinity or a NaN,
-  every later window of the row is wrong.
+- everything else downwards and then along the rows, in double (:mod:`avg_windows`).
 
 Dividing is exact where the sum is and the quotient exists; multiplying by the reciprocal would
 misround one in ten of the averages of nine integers. A product of divisors beyond 2^24 is rounded.
@@ -27,6 +22,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from convkit._ext cimport contract
+from convkit._ext.avg_windows cimport any_row
 from convkit._ext.planes_in_lanes cimport CELLS, element, from_lanes, to_lanes
 from convkit._ext.pool_registers cimport FROM_MEMORY, in_registers, pool_rows
 from convkit._ext.threads cimport threads_for
@@ -36,103 +32,7 @@ from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run, check, find_run
 cnp.import_array()
 
 cdef enum:
-    SPAN = 512         # columns summed downwards at a time: 4 KiB of doubles, a part of the L1 cache
-    RUNNING = 8        # overlapping windows at least as wide get running sums
-    STRIP = 64         # rows of outputs that one thread does at a time
-
-
-# --- any windows ---------------------------------------------------------------------------
-
-
-cdef inline void add_down(
-    double *sums, const floating *x, Py_ssize_t KH, Py_ssize_t columns, Py_ssize_t IW
-) noexcept nogil:
-    cdef Py_ssize_t kh, i
-    for i in range(columns):
-        sums[i] = x[i]
-    for kh in range(1, KH):
-        for i in range(columns):
-            sums[i] += x[kh*IW + i]
-
-
-cdef inline double add_along(const double *sums, Py_ssize_t K) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef double total = 0
-    for i in range(K):
-        total += sums[i]
-    return total
-
-
-cdef inline void add_blocks(
-    double *ends, double *begins, const double *sums, Py_ssize_t n, Py_ssize_t K
-) noexcept nogil:
-    """In every block of K: sums from each column to the block's end, and from its beginning to each."""
-    cdef Py_ssize_t start = 0, stop, i
-    cdef double total
-    while start < n:
-        stop = min(start + K, n)
-        total = 0
-        for i in range(start, stop):
-            total += sums[i]
-            begins[i] = total
-        total = 0
-        for i in range(stop - 1, start - 1, -1):
-            total += sums[i]
-            ends[i] = total
-        start = stop
-
-
-cdef inline double wide_window(const floating *x, Py_ssize_t KH, Py_ssize_t K, Py_ssize_t IW) noexcept nogil:
-    """The sum of a window that is wider than the buffer, piece by piece."""
-    cdef Py_ssize_t i = 0, columns
-    cdef double[SPAN] sums
-    cdef double total = 0
-    while i < K:
-        columns = min(SPAN, K - i)
-        add_down(sums, x + i, KH, columns, IW)
-        total += add_along(sums, columns)
-        i += columns
-    return total
-
-
-cdef void any_row(
-    floating *y, const floating *x, Py_ssize_t KH, double h_divisor, const Py_ssize_t *w_windows,
-    Py_ssize_t IW, Py_ssize_t OW
-) noexcept nogil:
-    """A row of outputs, in groups whose columns fit the buffer."""
-    cdef double[SPAN] sums, ends, begins
-    cdef const Py_ssize_t *w
-    cdef Py_ssize_t ow = 0, group, low, high, K, a
-    cdef double total
-    cdef bint equal
-    while ow < OW:
-        w = w_windows + ow*ROW
-        low, high = w[START], w[STOP]
-        K = high - low
-        if K > SPAN:
-            y[ow] = <floating> (wide_window(x + low, KH, K, IW) / (h_divisor*w[THIRD]))
-            ow += 1
-            continue
-        group, equal = ow, True
-        while ow < OW and max(high, w[STOP]) - min(low, w[START]) <= SPAN:
-            low, high = min(low, w[START]), max(high, w[STOP])
-            equal = equal and w[STOP] - w[START] == K
-            ow += 1
-            w += ROW
-        add_down(sums, x + low, KH, high - low, IW)
-        equal = equal and K >= RUNNING and high - low < (ow - group)*K//2
-        if equal:
-            add_blocks(ends, begins, sums, high - low, K)
-        for group in range(group, ow):
-            w = w_windows + group*ROW
-            a = w[START] - low
-            if not equal:
-                total = add_along(sums + a, w[STOP] - w[START])
-            elif a % K == 0:
-                total = ends[a]
-            else:
-                total = ends[a] + begins[a + K - 1]
-            y[group] = <floating> (total / (h_divisor*w[THIRD]))
+    STRIP = 64  # rows of outputs that one thread does at a time
 
 
 # --- rows with common windows --------------------------------------------------------------
