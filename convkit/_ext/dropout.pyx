@@ -18,7 +18,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from convkit._ext cimport contract
-from convkit._ext.double_sums cimport real
+from convkit._ext.lane_sums cimport real
 from convkit._ext.philox cimport philox_64
 from convkit._ext.streaming cimport LINE, prefetch
 from convkit._ext.threads cimport threads_for

@@ -11,7 +11,7 @@ norm's (a weight for each element) or of a group norm's (a weight for each plane
 the loops over elements.
 """
 
-from convkit._ext.double_sums cimport real
+from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
 from convkit._ext.streaming cimport LINE, prefetch_l2, stream_line, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf

@@ -11,9 +11,9 @@ a, k and e are computed in double; without the last term, which is what rounding
 would not sum to zero. With statistics that were given, k and e are no part of it: dx = a*dy.
 """
 
-from convkit._ext.double_sums cimport real
+from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_apply cimport residue
-from convkit._ext.norm_plan cimport COLUMNS, SHORT, block, norm
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
 from convkit._ext.streaming cimport LINE, stream_line, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf
 
@@ -71,39 +71,88 @@ cdef inline void gradient_run_by_weights(
         dx[i] = dy[i]*(weight[i]*r) - ((x[i] - m)*r*k + e)
 
 
+# --- blocks --------------------------------------------------------------------------------
+# means are those of dz, and from width on those of dz*(x - mean), of the statistics from b.g0 on.
+
+
+cdef inline void coefficients(
+    real *m, real *r, real *k, real *e, double mean, double invstd, double mean_z, double mean_zd
+) noexcept nogil:
+    cdef double slope = invstd*invstd*mean_zd
+    m[0] = <real> mean
+    r[0] = <real> invstd
+    k[0] = <real> slope
+    e[0] = <real> (invstd*mean_z - residue(mean, m[0])*invstd*slope)
+
+
 cdef inline void gradient_block(
     real *dx, const real *dy, const real *x, const double *mean, const double *invstd,
-    const real *weight, const double *mean_z, const double *mean_zd, const norm *s, block b, bint streaming
+    const real *weight, const double *means, const norm *s, block b, bint streaming
 ) noexcept nogil:
-    """Write the block; mean_z and mean_zd, of dz and dz*(x - mean), begin with those of b.g0."""
+    if s.L < SHORT:
+        gradient_columns(dx, dy, x, mean, invstd, weight, means, s, b)
+    elif s.P == 1:
+        gradient_planes(dx, dy, x, mean, invstd, weight, means, s, b, streaming)
+    else:
+        gradient_groups(dx, dy, x, mean, invstd, weight, means, s, b, streaming)
+
+
+cdef inline void gradient_planes(
+    real *dx, const real *dy, const real *x, const double *mean, const double *invstd,
+    const real *weight, const double *means, const norm *s, block b, bint streaming
+) noexcept nogil:
+    """Batch and instance norm: one weight a run."""
+    cdef real m[WIDTH]
+    cdef real r[WIDTH]
+    cdef real a[WIDTH]
+    cdef real k[WIDTH]
+    cdef real e[WIDTH]
+    cdef Py_ssize_t n, g, i, first, width = b.g1 - b.g0, length = b.l1 - b.l0
+    for i in range(width):
+        g = b.g0 + i
+        coefficients(m + i, r + i, k + i, e + i, mean[g], invstd[g], means[i], means[width + i])
+        a[i] = <real> (invstd[g]*weight[g % s.W])
+    for n in range(b.n0, b.n1):
+        first = (n*s.G + b.g0)*s.L + b.l0
+        for i in range(width):
+            if streaming:
+                gradient_run_streaming(
+                    dx + first, dy + first, x + first, length, m[i], r[i], a[i], k[i], e[i])
+            else:
+                gradient_run(dx + first, dy + first, x + first, length, m[i], r[i], a[i], k[i], e[i])
+            first += s.L
+
+
+cdef inline void gradient_groups(
+    real *dx, const real *dy, const real *x, const double *mean, const double *invstd,
+    const real *weight, const double *means, const norm *s, block b, bint streaming
+) noexcept nogil:
+    """Group and layer norm: P planes in a run, or P elements, each with a weight of its own."""
     cdef Py_ssize_t n, g, p, l, end, run
     cdef const real *w
     cdef real m, r, a, k, e
-    cdef double slope
     for n in range(b.n0, b.n1):
         for g in range(b.g0, b.g1):
             run = (n*s.G + g)*s.L
             w = weight + g % s.W*s.P
-            slope = invstd[g]*invstd[g]*mean_zd[g - b.g0]
-            m, r, k = <real> mean[g], <real> invstd[g], <real> slope
-            e = <real> (invstd[g]*mean_z[g - b.g0] - residue(mean[g], m)*invstd[g]*slope)
-            if s.S == 1 and s.P > 1:
-                gradient_run_by_weights(
-                    dx + run + b.l0, dy + run + b.l0, x + run + b.l0, b.l1 - b.l0, m, r, w + b.l0, k, e)
+            coefficients(&m, &r, &k, &e, mean[g], invstd[g], means[g - b.g0], means[b.g1 - 2*b.g0 + g])
+            if s.S == 1:
+                l = run + b.l0
+                gradient_run_by_weights(dx + l, dy + l, x + l, b.l1 - b.l0, m, r, w + b.l0, k, e)
                 continue
             for p in range(b.l0//s.S, (b.l1 - 1)//s.S + 1):
-                l = max(b.l0, p*s.S)
-                end = min(b.l1, (p + 1)*s.S)
+                l = run + max(b.l0, p*s.S)
+                end = run + min(b.l1, (p + 1)*s.S)
                 a = <real> (invstd[g]*w[p])
                 if streaming:
-                    gradient_run_streaming(dx + run + l, dy + run + l, x + run + l, end - l, m, r, a, k, e)
+                    gradient_run_streaming(dx + l, dy + l, x + l, end - l, m, r, a, k, e)
                 else:
-                    gradient_run(dx + run + l, dy + run + l, x + run + l, end - l, m, r, a, k, e)
+                    gradient_run(dx + l, dy + l, x + l, end - l, m, r, a, k, e)
 
 
-cdef inline void gradient_of_columns(
+cdef inline void gradient_columns(
     real *dx, const real *dy, const real *x, const double *mean, const double *invstd,
-    const real *weight, const double *mean_z, const double *mean_zd, const norm *s, block b
+    const real *weight, const double *means, const norm *s, block b
 ) noexcept nogil:
     """Runs shorter than a vector: each column of the matrix (N, G*L) has numbers of its own."""
     cdef real m[COLUMNS]
@@ -111,17 +160,15 @@ cdef inline void gradient_of_columns(
     cdef real a[COLUMNS]
     cdef real k[COLUMNS]
     cdef real e[COLUMNS]
-    cdef Py_ssize_t n, g, i, first, C = (b.g1 - b.g0)*s.L
-    cdef double slope
-    for i in range(C):
+    cdef Py_ssize_t n, g, i, first, width = b.g1 - b.g0
+    for i in range(width*s.L):
         g = b.g0 + i//s.L
-        slope = invstd[g]*invstd[g]*mean_zd[g - b.g0]
-        m[i], r[i], k[i] = <real> mean[g], <real> invstd[g], <real> slope
+        coefficients(m + i, r + i, k + i, e + i, mean[g], invstd[g], means[g - b.g0],
+                     means[width + g - b.g0])
         a[i] = <real> (invstd[g]*weight[g % s.W*s.P + i % s.L//s.S])
-        e[i] = <real> (invstd[g]*mean_z[g - b.g0] - residue(mean[g], m[i])*invstd[g]*slope)
     for n in range(b.n0, b.n1):
         first = (n*s.G + b.g0)*s.L
-        for i in range(C):
+        for i in range(width*s.L):
             dx[first + i] = dy[first + i]*a[i] - ((x[first + i] - m[i])*r[i]*k[i] + e[i])
 
 

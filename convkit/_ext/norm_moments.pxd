@@ -16,7 +16,7 @@ and two additions take three cycles, some 80 GB/s. Tried and rejected: float lan
 an L1-sized block (a tenth faster inside L2; the mean then has 24 bits, squares overflow at 1e19).
 """
 
-from convkit._ext.double_sums cimport DOUBLES, last, real, widen
+from convkit._ext.lane_sums cimport DOUBLES, last_d, real, widen
 from convkit._ext.norm_plan cimport COLUMNS, WIDTH, block, norm
 from convkit._ext.streaming cimport prefetch
 from convkit._ext.vec cimport splat_d, total_d, vd
@@ -71,12 +71,12 @@ cdef inline void add_run(
         q1 += d0*d0
         i += DOUBLES
     if i < n and n >= DOUBLES:  # the last vector again reaches back over elements that were added
-        d0 = last(widen(x + n - DOUBLES) - c, n - i)
+        d0 = last_d(widen(x + n - DOUBLES) - c, n - i)
         s1 += d0
         q2 += d0*d0
         i = n
     while i < n:  # a run shorter than a vector
-        d0 = last(splat_d(<double> x[i]) - c, 1)
+        d0 = last_d(splat_d(<double> x[i]) - c, 1)
         s1 += d0
         q2 += d0*d0
         i += 1

@@ -18,7 +18,7 @@ from libc.math cimport sqrt
 from libc.stdlib cimport free, malloc
 
 from convkit._ext cimport contract
-from convkit._ext.double_sums cimport real
+from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_apply cimport scale_block
 from convkit._ext.norm_moments cimport chunk_moments, chunk_moments_of_columns, combined, moments
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, block, ceil_div, chunk_of, norm, plan

@@ -17,13 +17,12 @@ from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
 
 from convkit._ext cimport contract
-from convkit._ext.double_sums cimport real
-from convkit._ext.norm_gradient cimport gradient_block, gradient_given, gradient_of_columns
+from convkit._ext.lane_sums cimport real
+from convkit._ext.norm_gradient cimport gradient_block, gradient_given
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, block, ceil_div, chunk_of, norm, plan
-from convkit._ext.norm_products cimport add_products, chunk_products, chunk_products_of_columns
+from convkit._ext.norm_products cimport chunk_products, chunk_products_of_columns
 from convkit._ext.streaming cimport stream_end, worth_streaming
 from convkit._ext.threads cimport threads_for
-from convkit._ext.vec cimport splat_d, total_d, vd
 
 cnp.import_array()
 
@@ -74,12 +73,10 @@ cdef void gradient_of_chunk(
 ) noexcept nogil:
     if given:
         gradient_given(dx, dy, invstd, weight, s, b)
-    elif s.L < SHORT:
-        gradient_of_columns(dx, dy, x, mean, invstd, weight, means, means + b.g1 - b.g0, s, b)
     else:
-        gradient_block(dx, dy, x, mean, invstd, weight, means, means + b.g1 - b.g0, s, b, streaming)
-        if streaming:
-            stream_end()
+        gradient_block(dx, dy, x, mean, invstd, weight, means, s, b, streaming)
+    if streaming:
+        stream_end()
 
 
 # --- strips, by threads --------------------------------------------------------------------
@@ -154,18 +151,20 @@ cdef void shared_weight(
     const double *invstd, const norm *s, Py_ssize_t i
 ) noexcept nogil:
     """dweight[i] and dbias[i], i = w*P + p: the sums of a plane, over all images and statistics."""
-    cdef Py_ssize_t k, n, g, run
-    cdef double bias = 0, slope = 0
-    cdef vd a, b
+    cdef Py_ssize_t k, g
+    cdef double sum_z, sum_zd, bias = 0, slope = 0
     cdef real one = 1
+    cdef norm planes = s[0]  # each plane as a statistic
+    cdef block b
+    planes.G, planes.P, planes.L, planes.W, planes.pieces = s.G*s.P, 1, s.S, 1, 1
+    b.n0, b.n1, b.l0, b.l1 = 0, s.N, 0, s.S
     for k in range(s.G//s.W):
         g = k*s.W + i//s.P
-        for n in range(s.N):
-            run = (n*s.G + g)*s.L + i % s.P*s.S
-            a = b = splat_d(0)
-            add_products(dy + run, x + run, s.S, mean[g], &one, False, &a, &b, 0)
-            bias += total_d(a)
-            slope += total_d(b)*invstd[g]
+        b.g0 = g*s.P + i % s.P
+        b.g1 = b.g0 + 1
+        chunk_products(&sum_z, &sum_zd, dy, x, mean + (g - b.g0), &one, &planes, b)
+        bias += sum_z
+        slope += sum_zd*invstd[g]
     dbias[i] = <real> bias
     dweight[i] = <real> slope
 

@@ -1,17 +1,19 @@
-"""Loads for sums in double precision, as many side by side as a register holds.
+"""Sums in lanes: as many side by side as a register holds, in the elements' precision or in double.
 
 A sum is a chain: each addition waits for the one before. Lanes are independent chains, so that one
 instruction advances all of them; which lane an element falls into depends on its place alone, and
-so does the order of all additions. float32 elements become doubles as they are loaded, which
-leaves 29 spare bits: their squares cannot overflow, and a million roundings stay out of sight.
+so does the order of all additions.
+
+float32 elements can become doubles as they are loaded, which leaves 29 spare bits: their squares cannot
+overflow, and a million roundings stay out of sight. It costs the conversion and half of the lanes.
 """
 
-from convkit._ext.vec cimport vd
+from convkit._ext.vec cimport at, lanes, total_d, vd, vec, vf
 
 cdef extern from *:
     """
-    #ifndef CONVKIT_DOUBLE_SUMS
-    #define CONVKIT_DOUBLE_SUMS
+    #ifndef CONVKIT_LANE_SUMS
+    #define CONVKIT_LANE_SUMS
     #if defined(__AVX512F__)
     #include <immintrin.h>
     #endif
@@ -29,18 +31,21 @@ cdef extern from *:
     static inline convkit_vd convkit_widen_d(const double *p) { return *(const convkit_vd *) p; }
 
     /* v with zeros in place of all but the last n lanes, whatever they hold, a NaN included. */
-    static inline convkit_vd convkit_last(convkit_vd v, Py_ssize_t n) {
-        convkit_vl from_end;
-        for (int l = 0; l < CONVKIT_DOUBLES; l++) from_end[l] = CONVKIT_DOUBLES - l;
-        return (convkit_vd) ((convkit_vl) v & (from_end <= (convkit_vl) {0} + n));
-    }
+    #define CONVKIT_LAST(s, V, I) \\
+        static inline V convkit_last_##s(V v, Py_ssize_t n) { \\
+            I from_end; \\
+            for (int l = 0; l < (int) (sizeof v/sizeof v[0]); l++) from_end[l] = sizeof v/sizeof v[0] - l; \\
+            return (V) ((I) v & (from_end <= (I) {0} + (int) n)); }
+    CONVKIT_LAST(f, convkit_vf, convkit_vi)
+    CONVKIT_LAST(d, convkit_vd, convkit_vl)
     #endif
     """
     enum:
         DOUBLES "CONVKIT_DOUBLES"  # in a vector
     vd widen_f "convkit_widen_f"(const float *p) noexcept nogil
     vd widen_d "convkit_widen_d"(const double *p) noexcept nogil
-    vd last "convkit_last"(vd v, Py_ssize_t n) noexcept nogil
+    vf last_f "convkit_last_f"(vf v, Py_ssize_t n) noexcept nogil
+    vd last_d "convkit_last_d"(vd v, Py_ssize_t n) noexcept nogil
 
 ctypedef fused real:
     float
@@ -53,3 +58,19 @@ cdef inline vd widen(const real *p) noexcept nogil:
         return widen_f(p)
     else:
         return widen_d(p)
+
+
+cdef inline vec last(vec v, Py_ssize_t n) noexcept nogil:
+    """v with zeros in place of all but its last n lanes."""
+    if vec is vf:
+        return last_f(v, n)
+    else:
+        return last_d(v, n)
+
+
+cdef inline double total(vec *v) noexcept nogil:
+    """The sum of the lanes, in double."""
+    if vec is vf:
+        return total_d(widen_f(<float *> v) + widen_f(<float *> v + DOUBLES))
+    else:
+        return total_d(v[0])
