@@ -21,15 +21,15 @@ cdef inline void longest_run(
 
 
 cdef inline void copy_run(void *y, const void *x, Py_ssize_t n) noexcept nogil:
-    """Copy n bytes, a multiple of 4: short rows by moves that overlap, without a call."""
+    """Copy n bytes, a multiple of 4, by moves of which the last two overlap, and without a call."""
     cdef char *to = <char *> y
     cdef const char *of = <const char *> x
-    if n > 128:
-        memcpy(to, of, n)
-    elif n > 64:
-        memcpy(to, of, 64)
+    cdef Py_ssize_t i
+    if n >= 64:
+        for i in range(0, n - 64, 64):
+            memcpy(to + i, of + i, 64)
         memcpy(to + n - 64, of + n - 64, 64)
-    elif n > 32:
+    elif n >= 32:
         memcpy(to, of, 32)
         memcpy(to + n - 32, of + n - 32, 32)
     elif n >= 16:

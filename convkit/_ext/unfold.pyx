@@ -16,15 +16,24 @@ cache. Sums are in the arrays' precision: KH*KW roundings, or more where padding
 cimport numpy as cnp
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memset
 
 from convkit._ext cimport contract
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.runs cimport copy_run, longest_run
 from convkit._ext.threads cimport threads_for
-from convkit._ext.vec cimport at, inlined, lanes, load, store, vd, vec, vf
+from convkit._ext.planes_in_lanes cimport element
+from convkit._ext.vec cimport at, inlined, lanes, load, store, vd, vec, vf, zero
+from convkit._ext.vec_order cimport keep, prefetch
 
 cnp.import_array()
+
+cdef enum:
+    CLOSE = 16384  # cells of cols that stay in the L2 cache while several channels take turns at a tap
+    AHEAD = 2048   # bytes between what is added and what is prefetched
+    FROM_MEMORY = 1 << 22  # bytes of columns beyond which that pays
+    MASKS = 4096   # elements of the masks by which small planes are folded: 16 KiB of float32
 
 cdef struct Axis:
     Py_ssize_t start, stop  # the entries start..stop-1 of the index table name cells one after another
@@ -77,41 +86,79 @@ cdef inline void by_stride(
             cols[ow] = x[S*ow]
 
 
+cdef inline void mend_column(
+    floating *cols, const floating *x, Py_ssize_t OW, Py_ssize_t IW, Py_ssize_t iw, Py_ssize_t rows
+) noexcept nogil:
+    """One column of a tap whose rows show successive rows of x, or nothing."""
+    cdef Py_ssize_t oh
+    for oh in range(rows):
+        cols[oh*OW] = x[oh*IW + iw] if iw >= 0 else 0
+
+
+cdef inline void unfold_block(
+    floating *cols, const floating *x, const Py_ssize_t *iw_of, Py_ssize_t rows, Py_ssize_t left,
+    Py_ssize_t right, Py_ssize_t OW
+) noexcept nogil:
+    """Rows of an output as wide as the image: one block, which runs over the ends of rows."""
+    cdef Py_ssize_t ow
+    copy_run(cols + left, x + iw_of[left], ((rows - 1)*OW + right - left)*sizeof(floating))
+    for ow in range(left):
+        mend_column(cols + ow, x, OW, OW, iw_of[ow], rows)
+    for ow in range(right, OW):
+        mend_column(cols + ow, x, OW, OW, iw_of[ow], rows)
+
+
+cdef inline void unfold_row(
+    floating *cols, const floating *x, Py_ssize_t ih, const Py_ssize_t *iw_of, Py_ssize_t left, Py_ssize_t right,
+    const conv_shape *s
+) noexcept nogil:
+    cdef Py_ssize_t ow
+    if ih < 0:
+        for ow in range(s.OW):
+            cols[ow] = 0
+        return
+    x += ih*s.IW
+    by_table(cols, x, iw_of, s.SW, 0, left)
+    if right > left:
+        by_stride(cols + left, x + iw_of[left*s.SW], s.SW, right - left)
+    by_table(cols, x, iw_of, s.SW, right, s.OW)
+
+
 cdef void unfold_tap(
     floating *cols, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    const Axis *h, const Axis *w, Py_ssize_t kh, Py_ssize_t kw, const conv_shape *s
+    const Axis *h, const Axis *w, Py_ssize_t kh, Py_ssize_t kw, Py_ssize_t planes, const conv_shape *s
 ) noexcept nogil:
-    """One tap of one channel: OH rows of OW cells."""
-    cdef Py_ssize_t OW = s.OW, oh, ih, top, bottom, left, right
-    cdef bint shifted
+    """One tap of a few channels: OH rows of OW cells each."""
+    cdef Py_ssize_t OW = s.OW, oh, top, bottom, left, right, p
     ih_of += kh*s.DH
     iw_of += kw*s.DW
     inside(h, kh*s.DH, s.SH, s.OH, &top, &bottom)
     inside(w, kw*s.DW, s.SW, OW, &left, &right)
-    shifted = s.SH == 1 and s.SW == 1 and OW == s.IW and bottom > top and right > left
-    if shifted:  # one block, which runs over the ends of rows
-        memcpy(cols + top*OW + left, x + ih_of[top]*OW + iw_of[left],
-               ((bottom - top - 1)*OW + right - left)*sizeof(floating))
-    for oh in range(s.OH):
-        ih = ih_of[oh*s.SH]
-        if ih < 0:
-            memset(cols, 0, OW*sizeof(floating))
-        else:
-            by_table(cols, x + ih*s.IW, iw_of, s.SW, 0, left)
-            if right > left and not (shifted and top <= oh < bottom):
-                by_stride(cols + left, x + ih*s.IW + iw_of[left*s.SW], s.SW, right - left)
-            by_table(cols, x + ih*s.IW, iw_of, s.SW, right, OW)
-        cols += OW
+    if not (s.SH == 1 and s.SW == 1 and OW == s.IW and bottom > top and right > left):
+        bottom = top
+    for p in range(planes):
+        if bottom > top:
+            unfold_block(cols + top*OW, x + ih_of[top]*OW, iw_of, bottom - top, left, right, OW)
+        for oh in range(top):
+            unfold_row(cols + oh*OW, x, ih_of[oh*s.SH], iw_of, left, right, s)
+        for oh in range(bottom, s.OH):
+            unfold_row(cols + oh*OW, x, ih_of[oh*s.SH], iw_of, left, right, s)
+        cols += s.KH*s.KW*s.OH*OW
+        x += s.IH*s.IW
 
 
 cdef inline void unfold(
     floating *cols, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    cdef Py_ssize_t KK = s.KH*s.KW, i, P = s.N*s.IC
+    cdef Py_ssize_t KK = s.KH*s.KW, P = s.N*s.IC, i, p, tap, image = s.IH*s.IW
+    cdef Py_ssize_t some = max(1, min(16, CLOSE//(KK*s.OH*s.OW))), runs = (P + some - 1)//some
     cdef Axis h = axis_of(ih_of, (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1)
     cdef Axis w = axis_of(iw_of, (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1)
-    for i in prange(P*KK, schedule="static", num_threads=threads_for(P*KK*s.OH*s.OW)):
-        unfold_tap(cols + i*s.OH*s.OW, x + i//KK*s.IH*s.IW, ih_of, iw_of, &h, &w, i%KK//s.KW, i%s.KW, s)
+    for i in prange(runs*KK, schedule="static", num_threads=threads_for(P*KK*s.OH*s.OW)):
+        p = i//KK*some
+        tap = i%KK
+        unfold_tap(cols + (p*KK + tap)*s.OH*s.OW, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW, tap%s.KW,
+                   min(some, P - p), s)
 
 
 # --- col2im --------------------------------------------------------------------------------
@@ -154,12 +201,16 @@ cdef inline void gather_cells(
 
 cdef inline inlined gather_vectors(
     vec *x, const vec *cols, Py_ssize_t taps_h, Py_ssize_t pitch_h, Py_ssize_t KW, Py_ssize_t pitch_w,
-    Py_ssize_t count
+    Py_ssize_t count, bint far
 ) noexcept nogil:
     """count >= W cells that every tap of the row reaches."""
     cdef Py_ssize_t W = lanes(x), i = 0, kh, kw
     cdef vec total
     while True:
+        if far:  # every tap is a stream of its own, more than the hardware follows
+            for kh in range(taps_h):
+                for kw in range(KW):
+                    prefetch(<const char *> at(cols, i + kh*pitch_h + kw*pitch_w) + AHEAD)
         total = load(cols, i)
         for kw in range(1, KW):
             total = total + load(cols, i + kw*pitch_w)
@@ -174,7 +225,7 @@ cdef inline inlined gather_vectors(
 
 cdef inline void gather_row(
     floating *x, const floating *cols, Py_ssize_t taps_h, Py_ssize_t pitch_h, const Axis *w,
-    Py_ssize_t left, Py_ssize_t right, const conv_shape *s
+    Py_ssize_t left, Py_ssize_t right, bint far, const conv_shape *s
 ) noexcept nogil:
     """A row of x; every tap reaches the padded columns left..right-1."""
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
@@ -185,15 +236,15 @@ cdef inline void gather_row(
     gather_cells(x, cols, taps_h, pitch_h, w.start, left - w.start, s)
     if floating is float:
         gather_vectors(<vf *> (x + left - w.start), <const vf *> (cols + left), taps_h, pitch_h, s.KW,
-                       pitch_w, right - left)
+                       pitch_w, right - left, far)
     else:
         gather_vectors(<vd *> (x + left - w.start), <const vd *> (cols + left), taps_h, pitch_h, s.KW,
-                       pitch_w, right - left)
+                       pitch_w, right - left, far)
     gather_cells(x + right - w.start, cols, taps_h, pitch_h, right, w.stop - right, s)
 
 
 cdef void gather_plane(
-    floating *x, const floating *cols, const Axis *h, const Axis *w, const conv_shape *s
+    floating *x, const floating *cols, const Axis *h, const Axis *w, bint far, const conv_shape *s
 ) noexcept nogil:
     """Stride 1, each cell once in the tables: cell q of the padded axis is output q - k*D of tap k."""
     cdef Py_ssize_t ih, q, first, end, plane = s.OH*s.OW
@@ -207,21 +258,81 @@ cdef void gather_plane(
             memset(x, 0, s.IW*sizeof(floating))
         else:
             memset(x, 0, w.cell*sizeof(floating))
-            gather_row(x + w.cell, cols + first*pitch_h + q*s.OW, end - first, pitch_h, w, left, right, s)
+            gather_row(x + w.cell, cols + first*pitch_h + q*s.OW, end - first, pitch_h, w, left, right, far, s)
             memset(x + w.cell + w.stop - w.start, 0, (s.IW - w.cell - w.stop + w.start)*sizeof(floating))
         x += s.IW
+
+
+cdef inline void set_masks(vec *masks, Py_ssize_t room, const Axis *h, const Axis *w, const conv_shape *s) noexcept nogil:
+    """For each tap and cell of x whether the tap reaches it; `room` elements a tap, all bits or none."""
+    cdef Py_ssize_t kh, kw, ih, iw, oh, ow, i = 0
+    cdef int32_t *single = <int32_t *> masks
+    cdef int64_t *double_ = <int64_t *> masks
+    memset(masks, 0, s.KH*s.KW*room*element(masks))
+    for kh in range(s.KH):
+        for kw in range(s.KW):
+            for ih in range(s.IH):
+                oh = h.start + ih - h.cell - kh*s.DH
+                for iw in range(s.IW):
+                    ow = w.start + iw - w.cell - kw*s.DW
+                    if 0 <= oh < s.OH and 0 <= ow < s.OW:
+                        if vec is vf:
+                            single[i + ih*s.IW + iw] = -1
+                        else:
+                            double_[i + ih*s.IW + iw] = -1
+            i += room
+
+
+cdef void fold_masked(
+    vec *x, const vec *cols, const vec *masks, Py_ssize_t room, const Axis *h, const Axis *w, const conv_shape *s
+) noexcept nogil:
+    """A small plane as one row. The vectors read beyond the taps, into the planes beside this one."""
+    cdef Py_ssize_t W = lanes(x), cells = s.IH*s.IW, i = 0, kh, kw, at_tap, tap
+    cdef Py_ssize_t origin = (h.start - h.cell)*s.IW + w.start - w.cell
+    cdef vec total
+    while True:
+        total = zero(x)
+        tap = 0
+        for kh in range(s.KH):
+            at_tap = i + origin + kh*(s.KW*cells - s.DH*s.IW)
+            for kw in range(s.KW):
+                total = total + keep(load(cols, at_tap), load(masks, tap + i))
+                at_tap += cells - s.DW
+                tap += room
+        store(x, i, total)
+        if i + W >= cells:
+            break
+        i = min(i + W, cells - W)
 
 
 cdef inline void fold(
     floating *x, const floating *cols, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
     cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p, P = s.N*s.IC
+    cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
+    cdef Py_ssize_t reach = (s.KH*s.DH + s.OH)*s.IW + s.KW*s.DW + W  # generously
     cdef Axis h = axis_of(ih_of, s.OH - 1 + (s.KH - 1)*s.DH + 1)
     cdef Axis w = axis_of(iw_of, s.OW - 1 + (s.KW - 1)*s.DW + 1)
     cdef bint plain = s.SH == 1 and s.SW == 1 and h.once and w.once and h.stop > h.start and w.stop > w.start
+    cdef bint small = (plain and s.OW == s.IW and s.OH == s.IH and image >= W and s.KH*s.KW*image <= MASKS
+                       and reach <= columns)
+    cdef bint far = P*columns*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
+    cdef floating[MASKS] masks
+    if small:
+        if floating is float:
+            set_masks(<vf *> masks, image, &h, &w, s)
+        else:
+            set_masks(<vd *> masks, image, &h, &w, s)
     for p in prange(P, schedule="static", num_threads=threads_for(P*columns)):
-        if plain:
-            gather_plane(x + p*image, cols + p*columns, &h, &w, s)
+        if small and 0 < p < P - 1:
+            if floating is float:
+                fold_masked(<vf *> (x + p*image), <const vf *> (cols + p*columns), <const vf *> masks,
+                            image, &h, &w, s)
+            else:
+                fold_masked(<vd *> (x + p*image), <const vd *> (cols + p*columns), <const vd *> masks,
+                            image, &h, &w, s)
+        elif plain:
+            gather_plane(x + p*image, cols + p*columns, &h, &w, far, s)
         else:
             scatter_plane(x + p*image, cols + p*columns, ih_of, iw_of, s)
 

@@ -60,7 +60,8 @@ cdef extern from *:
         static inline V convkit_ramp_##s(Py_ssize_t first, int step) { \
             I v; for (int l = 0; l < convkit_w_##s; l++) v[l] = l; \
             v = v*step + (__typeof__(v[0])) first; return (V) v; } \
-        static inline V convkit_add_bits_##s(V i, V j) { return (V) ((I) i + (I) j); }
+        static inline V convkit_add_bits_##s(V i, V j) { return (V) ((I) i + (I) j); } \
+        static inline V convkit_keep_##s(V v, V mask) { return (V) ((I) v & (I) mask); }
     CONVKIT_INTEGERS(f, convkit_vf, convkit_vi)
     CONVKIT_INTEGERS(d, convkit_vd, convkit_vl)
     #endif
@@ -83,6 +84,8 @@ cdef extern from *:
     vd ramp_d "convkit_ramp_d"(Py_ssize_t first, int step) noexcept nogil
     vf add_bits_f "convkit_add_bits_f"(vf i, vf j) noexcept nogil
     vd add_bits_d "convkit_add_bits_d"(vd i, vd j) noexcept nogil
+    vf keep_f "convkit_keep_f"(vf v, vf mask) noexcept nogil
+    vd keep_d "convkit_keep_d"(vd v, vd mask) noexcept nogil
     void prefetch "__builtin_prefetch"(const void *p) noexcept nogil
 
 
@@ -154,3 +157,11 @@ cdef inline void put_bits(int64_t *to, const vec *bits, Py_ssize_t n) noexcept n
     cdef Py_ssize_t i
     for i in range(n):
         to[i] = (<const int32_t *> bits)[i] if vec is vf else (<const int64_t *> bits)[i]
+
+
+cdef inline vec keep(vec v, vec mask) noexcept nogil:
+    """v in the lanes whose mask has all bits set, 0 where it has none."""
+    if vec is vf:
+        return keep_f(v, mask)
+    else:
+        return keep_d(v, mask)
