@@ -73,7 +73,9 @@ cdef void drop_group(
         drop_elements(y + u, x + u, n, bits, threshold, scale)
 
 
-cdef void mask_group(uint8_t *mask, Py_ssize_t g, uint64_t seed, uint32_t threshold, Py_ssize_t U) noexcept nogil:
+cdef void mask_group(
+    uint8_t *mask, Py_ssize_t g, uint64_t seed, uint32_t threshold, Py_ssize_t U
+) noexcept nogil:
     cdef uint32_t bits[GROUP]
     cdef Py_ssize_t i, u = g*GROUP
     philox_64(bits, 16*g, seed)
@@ -127,7 +129,12 @@ cdef api void dropout_f64(
     drop(y, x, seed, threshold, scale, U, B, 0, groups(U))
 
 
-cdef api void dropout_mask_u8(uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U) noexcept nogil:
+# A mask is the same for elements of either type.
+cdef api void dropout_mask_f32(uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U) noexcept nogil:
+    draw_mask(mask, seed, threshold, U, 0, groups(U))
+
+
+cdef api void dropout_mask_f64(uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U) noexcept nogil:
     draw_mask(mask, seed, threshold, U, 0, groups(U))
 
 

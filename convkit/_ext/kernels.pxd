@@ -8,7 +8,7 @@ Arguments come in the order given there; the extents, which a pointer does not c
 Pointers need the alignment of their elements and no more.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from convkit._ext.conv_shape cimport conv_shape
 
@@ -114,6 +114,60 @@ ctypedef void (*channel_mean_backward_f64_t)(
     double *dx, const double *dy, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
 ) noexcept nogil
 
+ctypedef void (*normalize_f32_t)(
+    float *y, double *mean, double *var, const float *x, const float *weight, const float *bias,
+    double eps, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+ctypedef void (*normalize_f64_t)(
+    double *y, double *mean, double *var, const double *x, const double *weight, const double *bias,
+    double eps, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+
+ctypedef void (*normalize_given_f32_t)(
+    float *y, const float *x, const double *mean, const double *invstd, const float *weight,
+    const float *bias, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+ctypedef void (*normalize_given_f64_t)(
+    double *y, const double *x, const double *mean, const double *invstd, const double *weight,
+    const double *bias, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+
+ctypedef void (*normalize_backward_f32_t)(
+    float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+ctypedef void (*normalize_backward_f64_t)(
+    double *dx, double *dweight, double *dbias, const double *dy, const double *x, const double *weight,
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+
+ctypedef void (*normalize_given_backward_f32_t)(
+    float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+ctypedef void (*normalize_given_backward_f64_t)(
+    double *dx, double *dweight, double *dbias, const double *dy, const double *x, const double *weight,
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+) noexcept nogil
+
+ctypedef void (*dropout_f32_t)(
+    float *y, const float *x, uint64_t seed, uint64_t threshold, double scale, Py_ssize_t U, Py_ssize_t B
+) noexcept nogil
+ctypedef void (*dropout_f64_t)(
+    double *y, const double *x, uint64_t seed, uint64_t threshold, double scale, Py_ssize_t U, Py_ssize_t B
+) noexcept nogil
+
+ctypedef void (*dropout_mask_f32_t)(
+    uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U
+) noexcept nogil
+ctypedef void (*dropout_mask_f64_t)(
+    uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U
+) noexcept nogil
+
 cdef conv2d_f32_t conv2d_f32
 cdef conv2d_f64_t conv2d_f64
 cdef pad2d_f32_t pad2d_f32
@@ -138,3 +192,15 @@ cdef channel_mean_f32_t channel_mean_f32
 cdef channel_mean_f64_t channel_mean_f64
 cdef channel_mean_backward_f32_t channel_mean_backward_f32
 cdef channel_mean_backward_f64_t channel_mean_backward_f64
+cdef normalize_f32_t normalize_f32
+cdef normalize_f64_t normalize_f64
+cdef normalize_given_f32_t normalize_given_f32
+cdef normalize_given_f64_t normalize_given_f64
+cdef normalize_backward_f32_t normalize_backward_f32
+cdef normalize_backward_f64_t normalize_backward_f64
+cdef normalize_given_backward_f32_t normalize_given_backward_f32
+cdef normalize_given_backward_f64_t normalize_given_backward_f64
+cdef dropout_f32_t dropout_f32
+cdef dropout_f64_t dropout_f64
+cdef dropout_mask_f32_t dropout_mask_f32
+cdef dropout_mask_f64_t dropout_mask_f64

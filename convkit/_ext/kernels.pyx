@@ -14,6 +14,7 @@ if _ext.why_not():
 TABLES = "Py_ssize_t const *, Py_ssize_t const *"
 PLANES = ", ".join(5*["Py_ssize_t"])
 CHANNELS = ", ".join(3*["Py_ssize_t"])
+GRADIENTS = "void (" + 3*"{T} *, " + 3*"{T} const *, " + "double const *, double const *, "
 
 SIGNATURES = {
     "conv2d": (
@@ -23,7 +24,7 @@ SIGNATURES = {
     "pad2d": ("padding", "void ({T} *, {T} const *, " + TABLES + ", {T}, " + PLANES + ")"),
     "pad2d_backward": ("padding", "void ({T} *, {T} const *, " + TABLES + ", " + PLANES + ")"),
     "im2col": ("unfold", "void ({T} *, {T} const *, " + TABLES + ", struct conv_shape const *)"),
-    "col2im": ("unfold", "void ({T} *, {T} const *, " + TABLES + ", struct conv_shape const *)"),
+    "col2im": ("fold", "void ({T} *, {T} const *, " + TABLES + ", struct conv_shape const *)"),
     "avg_pool2d": ("avg_pooling", "void ({T} *, {T} const *, " + TABLES + ", " + PLANES + ")"),
     "avg_pool2d_backward": ("avg_backward", "void ({T} *, {T} const *, " + TABLES + ", " + PLANES + ")"),
     "max_pool2d": ("max_pooling", "void ({T} *, {T} const *, " + TABLES + ", " + PLANES + ")"),
@@ -33,6 +34,30 @@ SIGNATURES = {
     "max_pool2d_backward": ("max_indices", "void ({T} *, {T} const *, int64_t const *, " + PLANES + ")"),
     "channel_mean": ("channels", "void ({T} *, {T} const *, " + CHANNELS + ")"),
     "channel_mean_backward": ("channels", "void ({T} *, {T} const *, " + CHANNELS + ")"),
+    "normalize": (
+        "normalization",
+        "void ({T} *, double *, double *, {T} const *, {T} const *, {T} const *, double, " + PLANES + ")",
+    ),
+    "normalize_given": (
+        "normalization",
+        "void ({T} *, {T} const *, double const *, double const *, {T} const *, {T} const *, " + PLANES + ")",
+    ),
+    "normalize_backward": (
+        "normalization_backward",
+        GRADIENTS + PLANES + ")",
+    ),
+    "normalize_given_backward": (
+        "normalization_backward",
+        GRADIENTS + PLANES + ")",
+    ),
+    "dropout": (
+        "dropout",
+        "void ({T} *, {T} const *, uint64_t, uint64_t, double, Py_ssize_t, Py_ssize_t)",
+    ),
+    "dropout_mask": (
+        "dropout",
+        "void (uint8_t *, uint64_t, uint64_t, Py_ssize_t)",
+    ),
 }
 """Operation -> module of its production kernel, and its C signature, where T is float or double."""
 
@@ -73,3 +98,19 @@ channel_mean_f32 = <channel_mean_f32_t> address("channel_mean", "_f32", "float")
 channel_mean_f64 = <channel_mean_f64_t> address("channel_mean", "_f64", "double")
 channel_mean_backward_f32 = <channel_mean_backward_f32_t> address("channel_mean_backward", "_f32", "float")
 channel_mean_backward_f64 = <channel_mean_backward_f64_t> address("channel_mean_backward", "_f64", "double")
+normalize_f32 = <normalize_f32_t> address("normalize", "_f32", "float")
+normalize_f64 = <normalize_f64_t> address("normalize", "_f64", "double")
+normalize_given_f32 = <normalize_given_f32_t> address("normalize_given", "_f32", "float")
+normalize_given_f64 = <normalize_given_f64_t> address("normalize_given", "_f64", "double")
+normalize_backward_f32 = <normalize_backward_f32_t> address("normalize_backward", "_f32", "float")
+normalize_backward_f64 = <normalize_backward_f64_t> address("normalize_backward", "_f64", "double")
+normalize_given_backward_f32 = <normalize_given_backward_f32_t> address(
+    "normalize_given_backward", "_f32", "float"
+)
+normalize_given_backward_f64 = <normalize_given_backward_f64_t> address(
+    "normalize_given_backward", "_f64", "double"
+)
+dropout_f32 = <dropout_f32_t> address("dropout", "_f32", "float")
+dropout_f64 = <dropout_f64_t> address("dropout", "_f64", "double")
+dropout_mask_f32 = <dropout_mask_f32_t> address("dropout_mask", "_f32", "float")
+dropout_mask_f64 = <dropout_mask_f64_t> address("dropout_mask", "_f64", "double")

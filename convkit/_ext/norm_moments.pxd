@@ -17,7 +17,7 @@ an L1-sized block (a tenth faster inside L2; the mean then has 24 bits, squares 
 """
 
 from convkit._ext.lane_sums cimport DOUBLES, last_d, real, widen
-from convkit._ext.norm_plan cimport COLUMNS, WIDTH, block, norm
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, chunk_of, norm
 from convkit._ext.streaming cimport prefetch
 from convkit._ext.vec cimport splat_d, total_d, vd
 
@@ -133,3 +133,23 @@ cdef inline void chunk_moments_of_columns(moments *m, const real *x, const norm 
         m[g] = from_sums(first[g*L], sum_d[g*L], sum_dd[g*L], count)
         for c in range(g*L + 1, (g + 1)*L):
             m[g] = combined(m[g], from_sums(first[c], sum_d[c], sum_dd[c], count))
+
+
+cdef inline void block_moments(moments *m, const real *x, const norm *s, block b) noexcept nogil:
+    if s.L < SHORT:
+        chunk_moments_of_columns(m, x, s, b)
+    else:
+        chunk_moments(m, x, s, b)
+
+
+cdef inline void strip_moments(
+    moments *m, const real *x, const norm *s, Py_ssize_t g0, Py_ssize_t g1
+) noexcept nogil:
+    """Fill m[0] to m[g1 - g0 - 1], chunk by chunk in order."""
+    cdef moments more[COLUMNS]
+    cdef Py_ssize_t k, i
+    block_moments(m, x, s, chunk_of(s, g0, g1, 0))
+    for k in range(1, s.chunks):
+        block_moments(more, x, s, chunk_of(s, g0, g1, k))
+        for i in range(g1 - g0):
+            m[i] = combined(m[i], more[i])

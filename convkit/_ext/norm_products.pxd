@@ -11,6 +11,8 @@ x - mean is taken as (x - m) - (mean - m) with m the mean in the elements' preci
 difference is the same for all, and comes in at the end.
 """
 
+from libc.math cimport isfinite
+
 from convkit._ext.lane_sums cimport last, real, total
 from convkit._ext.norm_apply cimport residue
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
@@ -147,7 +149,8 @@ cdef inline void chunk_products(
             l = stop
     empty(sum_z, sum_zd, a, c, width)
     for g in range(width):
-        sum_zd[g] -= residue(mean[b.g0 + g], <real> mean[b.g0 + g])*sum_z[g]
+        if isfinite(sum_z[g]):
+            sum_zd[g] -= residue(mean[b.g0 + g], <real> mean[b.g0 + g])*sum_z[g]
 
 
 cdef inline void empty(double *sum_z, double *sum_zd, real *a, real *c, Py_ssize_t width) noexcept nogil:

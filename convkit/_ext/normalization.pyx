@@ -20,8 +20,8 @@ from libc.stdlib cimport free, malloc
 from convkit._ext cimport contract
 from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_apply cimport scale_block
-from convkit._ext.norm_moments cimport chunk_moments, chunk_moments_of_columns, combined, moments
-from convkit._ext.norm_plan cimport COLUMNS, SHORT, block, ceil_div, chunk_of, norm, plan
+from convkit._ext.norm_moments cimport block_moments, combined, moments, strip_moments
+from convkit._ext.norm_plan cimport COLUMNS, block, ceil_div, chunk_of, norm, plan
 from convkit._ext.streaming cimport stream_end, worth_streaming
 from convkit._ext.threads cimport threads_for
 
@@ -29,24 +29,6 @@ cnp.import_array()
 
 
 # --- statistics ----------------------------------------------------------------------------
-
-
-cdef void moments_of_chunk(moments *m, const real *x, const norm *s, block b) noexcept nogil:
-    if s.L < SHORT:
-        chunk_moments_of_columns(m, x, s, b)
-    else:
-        chunk_moments(m, x, s, b)
-
-
-cdef void moments_of_strip(moments *m, const real *x, const norm *s, Py_ssize_t g0, Py_ssize_t g1) noexcept nogil:
-    """Fill m[0] to m[g1 - g0 - 1], chunk by chunk in order."""
-    cdef moments more[COLUMNS]
-    cdef Py_ssize_t k, i
-    moments_of_chunk(m, x, s, chunk_of(s, g0, g1, 0))
-    for k in range(1, s.chunks):
-        moments_of_chunk(more, x, s, chunk_of(s, g0, g1, k))
-        for i in range(g1 - g0):
-            m[i] = combined(m[i], more[i])
 
 
 cdef void finish(
@@ -82,7 +64,7 @@ cdef void normalize_strip(
     cdef moments m[COLUMNS]
     cdef double invstd[COLUMNS]
     cdef Py_ssize_t k
-    moments_of_strip(m, x, s, g0, g1)
+    strip_moments(m, x, s, g0, g1)
     finish(mean + g0, var + g0, invstd, m, g1 - g0, eps)
     for k in range(s.chunks):
         scale_chunk(y, x, mean + g0, invstd, weight, bias, s, chunk_of(s, g0, g1, k), streaming)
@@ -96,7 +78,7 @@ cdef void normalize_chunks(
     cdef double invstd[COLUMNS]
     cdef Py_ssize_t k, i, width = g1 - g0
     for k in prange(s.chunks, schedule="static", num_threads=threads):
-        moments_of_chunk(m + k*width, x, s, chunk_of(s, g0, g1, k))
+        block_moments(m + k*width, x, s, chunk_of(s, g0, g1, k))
     for k in range(1, s.chunks):
         for i in range(width):
             m[i] = combined(m[i], m[k*width + i])
@@ -196,38 +178,14 @@ cdef api void normalize_given_f64(
 # --- from Python ---------------------------------------------------------------------------
 
 
-cdef int accept(cnp.ndarray y, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias) except -1:
-    cdef int axis, typenum = contract.output(y, "y", 4)
-    contract.array(x, "x", 4, typenum)
-    contract.array(weight, "weight", 2, typenum)
-    contract.array(bias, "bias", 2, typenum)
-    for axis in range(4):
-        contract.extent("extents of x", x.shape[axis], y.shape[axis])
-    contract.extent("length of weight", weight.shape[1], x.shape[2])
-    contract.extent("rows of bias", bias.shape[0], weight.shape[0])
-    contract.extent("length of bias", bias.shape[1], x.shape[2])
-    contract.extent("statistics left over by the rows of weight", x.shape[1] % weight.shape[0], 0)
-    return typenum
-
-
-cdef int statistic(cnp.ndarray v, str name, Py_ssize_t G) except -1:
-    contract.array(v, name, 1, cnp.NPY_FLOAT64)
-    contract.extent(name, v.shape[0], G)
-    return 0
-
-
 def normalize(
     cnp.ndarray y, cnp.ndarray mean, cnp.ndarray var, cnp.ndarray x, cnp.ndarray weight,
     cnp.ndarray bias, double eps
 ):
     """Normalise x (N, G, P, S) by its own statistics, which go to mean and var (G,)."""
-    cdef int typenum = accept(y, x, weight, bias)
+    cdef int typenum = contract.normalize(y, mean, var, x, weight, bias)
     cdef Py_ssize_t G = x.shape[1], g, at_once
     cdef norm s = plan(x.shape[0], G, x.shape[2], x.shape[3], weight.shape[0], x.itemsize)
-    statistic(mean, "mean", G)
-    statistic(var, "var", G)
-    contract.output(mean, "mean", 1)
-    contract.output(var, "var", 1)
     at_once = ceil_div(contract.blocks_at_once(s.N*s.L), s.width)*s.width
     for g in range(0, G, at_once):
         with nogil:
@@ -246,11 +204,9 @@ def normalize_given(
     cnp.ndarray y, cnp.ndarray x, cnp.ndarray mean, cnp.ndarray invstd, cnp.ndarray weight, cnp.ndarray bias
 ):
     """Normalise x (N, G, P, S) by a mean and 1/sqrt(var + eps) (G,) that are given."""
-    cdef int typenum = accept(y, x, weight, bias)
+    cdef int typenum = contract.normalize_given(y, x, mean, invstd, weight, bias)
     cdef Py_ssize_t G = x.shape[1], k, at_once
     cdef norm s = plan_given(x.shape[0], G, x.shape[2], x.shape[3], weight.shape[0], x.itemsize)
-    statistic(mean, "mean", G)
-    statistic(invstd, "invstd", G)
     at_once = contract.blocks_at_once(s.rows*s.cells*G)
     for k in range(0, s.chunks, at_once):
         with nogil:

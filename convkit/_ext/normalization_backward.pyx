@@ -32,7 +32,8 @@ cnp.import_array()
 
 
 cdef void products_of_chunk(
-    double *sums, const real *dy, const real *x, const double *mean, const real *weight, const norm *s, block b
+    double *sums, const real *dy, const real *x, const double *mean, const real *weight, const norm *s,
+    block b
 ) noexcept nogil:
     """Fill sums; where a statistic has a single weight, leave that out."""
     cdef norm without = s[0]
@@ -227,7 +228,8 @@ cdef void backward(
 
 cdef api void normalize_backward_f32(
     float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
-    const double *mean, const double *invstd, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
 ) noexcept nogil:
     cdef norm s = plan(N, G, P, S, W, 2*sizeof(float))
     backward(dx, dweight, dbias, dy, x, weight, mean, invstd, &s, False)
@@ -235,7 +237,8 @@ cdef api void normalize_backward_f32(
 
 cdef api void normalize_backward_f64(
     double *dx, double *dweight, double *dbias, const double *dy, const double *x, const double *weight,
-    const double *mean, const double *invstd, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
 ) noexcept nogil:
     cdef norm s = plan(N, G, P, S, W, 2*sizeof(double))
     backward(dx, dweight, dbias, dy, x, weight, mean, invstd, &s, False)
@@ -243,7 +246,8 @@ cdef api void normalize_backward_f64(
 
 cdef api void normalize_given_backward_f32(
     float *dx, float *dweight, float *dbias, const float *dy, const float *x, const float *weight,
-    const double *mean, const double *invstd, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
 ) noexcept nogil:
     cdef norm s = plan(N, G, P, S, W, 2*sizeof(float))
     backward(dx, dweight, dbias, dy, x, weight, mean, invstd, &s, True)
@@ -251,7 +255,8 @@ cdef api void normalize_given_backward_f32(
 
 cdef api void normalize_given_backward_f64(
     double *dx, double *dweight, double *dbias, const double *dy, const double *x, const double *weight,
-    const double *mean, const double *invstd, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
+    const double *mean, const double *invstd,
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
 ) noexcept nogil:
     cdef norm s = plan(N, G, P, S, W, 2*sizeof(double))
     backward(dx, dweight, dbias, dy, x, weight, mean, invstd, &s, True)
@@ -264,7 +269,7 @@ cdef int run(
     cnp.ndarray dx, cnp.ndarray dweight, cnp.ndarray dbias, cnp.ndarray dy, cnp.ndarray x,
     cnp.ndarray weight, cnp.ndarray mean, cnp.ndarray invstd, bint given
 ) except -1:
-    cdef int typenum = accept(dx, dweight, dbias, dy, x, weight, mean, invstd)
+    cdef int typenum = contract.normalize_backward(dx, dweight, dbias, dy, x, weight, mean, invstd)
     cdef norm s = plan(x.shape[0], x.shape[1], x.shape[2], x.shape[3], weight.shape[0], 2*x.itemsize)
     cdef Py_ssize_t i, stop, at_once = ceil_div(contract.blocks_at_once(s.N*s.L), s.width)*s.width
     for i in range(0, s.G, at_once):
@@ -295,31 +300,6 @@ cdef int run(
                                <const double *> invstd.data, &s, i, stop)
         contract.signals()
     return 0
-
-
-cdef int accept(
-    cnp.ndarray dx, cnp.ndarray dweight, cnp.ndarray dbias, cnp.ndarray dy, cnp.ndarray x,
-    cnp.ndarray weight, cnp.ndarray mean, cnp.ndarray invstd
-) except -1:
-    cdef int axis, typenum = contract.output(dx, "dx", 4)
-    if contract.output(dweight, "dweight", 2) != typenum or contract.output(dbias, "dbias", 2) != typenum:
-        raise TypeError("dx, dweight and dbias must be of one dtype")
-    contract.array(dy, "dy", 4, typenum)
-    contract.array(x, "x", 4, typenum)
-    contract.array(weight, "weight", 2, typenum)
-    contract.array(mean, "mean", 1, cnp.NPY_FLOAT64)
-    contract.array(invstd, "invstd", 1, cnp.NPY_FLOAT64)
-    for axis in range(4):
-        contract.extent("extents of dx", dx.shape[axis], x.shape[axis])
-        contract.extent("extents of dy", dy.shape[axis], x.shape[axis])
-    for axis in range(2):
-        contract.extent("extents of dweight", dweight.shape[axis], weight.shape[axis])
-        contract.extent("extents of dbias", dbias.shape[axis], weight.shape[axis])
-    contract.extent("length of weight", weight.shape[1], x.shape[2])
-    contract.extent("statistics left over by the rows of weight", x.shape[1] % weight.shape[0], 0)
-    contract.extent("length of mean", mean.shape[0], x.shape[1])
-    contract.extent("length of invstd", invstd.shape[0], x.shape[1])
-    return typenum
 
 
 def normalize_backward(

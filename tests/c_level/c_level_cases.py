@@ -94,6 +94,9 @@ UNFOLDS = [
     *((1, 1, 5, width + 3, 2, 2, 2, 1, 0, "zeros") for width in LENGTHS),
     (2, 3, 7, 40, 3, 2, 1, 3, 2, "zeros"),
     (1, 2, 2, 3, 5, 5, 1, 1, 4, "zeros"),  # taps that reach nothing
+    *((1, IC, 7, 7, 3, 3, 1, 1, 1, "zeros") for IC in (1, 2, 3, 4, 5)),  # small planes, between others or not
+    (2, 4, 4, 5, 5, 5, 1, 1, 2, "zeros"),
+    (2, 4, 6, 5, 3, 3, 1, 2, 2, "zeros"),
     (1, 2, 5, 19, 3, 3, 1, 1, 2, "reflect"),
     (1, 2, 4, 17, 3, 3, 2, 2, 3, "circular"),
 ]
@@ -190,6 +193,82 @@ def channel_mean_backward(rng: np.random.Generator, dtype: type) -> Iterator[Cas
         yield Case([(N, C, S)], [whole(rng, (N, S), dtype)], (), (N, C, S))
 
 
+# N, G, P, S, W: runs around a vector's length; planes; rows; groups; columns; more than one strip and chunk
+NORMS = [(2, 3, 1, S, 3) for S in LENGTHS]
+NORMS += [(2, 3, S, 1, 1) for S in LENGTHS]
+NORMS += [(2, 5, 3, 3, 5), (2, 6, 4, 17, 3), (4, 70, 1, 2, 35), (2, 1, 1, 20011, 1), (2, 130, 1, 9, 130)]
+
+
+def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """Return x in mirrored pairs at a distance of 2 from whole means: variances are 4, all sums exact."""
+    N, G, P, S, _ = sizes
+    mean = rng.integers(-4, 5, G).astype(np.float64)
+    away = rng.choice([-2.0, 2.0], (N // 2, G, P, S))
+    x = mean[:, None, None] + np.concatenate([away, -away])
+    return x.astype(dtype), mean
+
+
+def normalize(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """With eps = 12 the standard deviation is 4."""
+    for sizes in NORMS:
+        N, G, P, S, W = sizes
+        weight, bias = whole(rng, (W, P), dtype), whole(rng, (W, P), dtype)
+        x, _ = _about_means(rng, sizes, dtype)
+        outputs, types = [x.shape, (G,), (G,)], (None, np.float64, np.float64)
+        yield Case(outputs, [x, weight, bias], (12.0,), (12.0, *sizes), types)
+
+
+def normalize_given(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Any numbers, and powers of two as standard deviations."""
+    for N, G, P, S, W in NORMS:
+        mean, invstd = rng.integers(-4, 5, G).astype(np.float64), 0.5 ** rng.integers(0, 3, G)
+        x, weight, bias = (whole(rng, shape, dtype) for shape in ((N, G, P, S), (W, P), (W, P)))
+        yield Case([x.shape], [x, mean, invstd, weight, bias], (), (N, G, P, S, W))
+
+
+def normalize_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The two halves of dy differ by a multiple of the number of values, which makes means whole."""
+    for sizes in NORMS:
+        N, G, P, S, W = sizes
+        x, mean = _about_means(rng, sizes, dtype)
+        dy = whole(rng, (N // 2, G, P, S), dtype)
+        dy = np.concatenate([dy, dy])
+        dy[0, :, 0, 0] += N * P * S
+        yield Case(
+            [x.shape, (W, P), (W, P)],
+            [dy, x, whole(rng, (W, P), dtype), mean, 0.5 ** rng.integers(0, 3, G)],
+            (),
+            sizes,
+        )
+
+
+def normalize_given_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Nothing is divided here."""
+    for N, G, P, S, W in NORMS:
+        x, dy = whole(rng, (N, G, P, S), dtype), whole(rng, (N, G, P, S), dtype)
+        mean, invstd = rng.integers(-4, 5, G).astype(np.float64), 0.5 ** rng.integers(0, 3, G)
+        yield Case(
+            [x.shape, (W, P), (W, P)], [dy, x, whole(rng, (W, P), dtype), mean, invstd], (), (N, G, P, S, W)
+        )
+
+
+SEED = 2**63 + 12345
+
+
+def dropout(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Units of one element and of several, around the group of 64; a threshold that keeps nothing."""
+    for U in (*LENGTHS, 63, 64, 130):
+        for B, threshold in ((1, 2**31), (5, 2**30), (64, 2**31), (1, 2**32)):
+            x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
+            yield Case([x.shape], [x], options, (*options, U, B))
+
+
+def dropout_mask(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same mask for elements of either type."""
+    for U in (*LENGTHS, 63, 64, 130):
+        yield Case([(U,)], [], (SEED, 2**31), (SEED, 2**31, U), (np.bool_,))
+
+
 CASES = {
     f.__name__: f
     for f in (
@@ -205,5 +284,11 @@ CASES = {
         max_pool2d_backward,
         channel_mean,
         channel_mean_backward,
+        normalize,
+        normalize_given,
+        normalize_backward,
+        normalize_given_backward,
+        dropout,
+        dropout_mask,
     )
 }
