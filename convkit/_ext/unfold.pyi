@@ -10,13 +10,3 @@ def im2col(
     DH: int,
     DW: int,
 ) -> None: ...
-def col2im(
-    x: np.ndarray,
-    cols: np.ndarray,
-    ih_of: np.ndarray,
-    iw_of: np.ndarray,
-    SH: int,
-    SW: int,
-    DH: int,
-    DW: int,
-) -> None: ...
