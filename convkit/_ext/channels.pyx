@@ -3,7 +3,8 @@
     y[n, s] = sum over c of x[n, c, s] / C          dx[n, c, s] = dy[n, s] / C
 
 Bound by memory. Channels are S cells apart, so a run of pixels is kept in a buffer on the stack
-while all channels are added to it, in double: the result is rounded twice, whatever C is.
+while all channels are added to it, in double: the result is rounded twice, whatever C is. The
+hardware starts anew at every channel, so that input from memory is prefetched two channels ahead.
 Backward divides once a pixel and copies the quotients. Images and runs of pixels are shared among threads.
 """
 
@@ -14,21 +15,26 @@ from libc.string cimport memcpy
 
 from convkit._ext cimport contract
 from convkit._ext.threads cimport threads_for
+from convkit._ext.vec_order cimport prefetch
 
 cnp.import_array()
 
 cdef enum:
-    SPAN = 512  # pixels done at a time: 4 KiB of doubles
+    SPAN = 512             # pixels done at a time: 4 KiB of doubles
+    FROM_MEMORY = 1 << 22  # bytes of input beyond which the channels to come are prefetched
 
 
 cdef inline void mean_of(
-    floating *y, const floating *x, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels
+    floating *y, const floating *x, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels, bint far
 ) noexcept nogil:
     cdef double[SPAN] sums
     cdef Py_ssize_t c, s
     for s in range(pixels):
         sums[s] = x[s]
     for c in range(1, C):
+        if far:
+            for s in range(0, pixels, 64//sizeof(floating)):
+                prefetch(x + (c + 2)*S + s)
         for s in range(pixels):
             sums[s] += x[c*S + s]
     for s in range(pixels):
@@ -47,10 +53,11 @@ cdef inline void shares_of(
 
 cdef inline void mean(floating *y, const floating *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S) noexcept nogil:
     cdef Py_ssize_t runs = (S + SPAN - 1)//SPAN, i, n, s
+    cdef bint far = N*C*S*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
     for i in prange(N*runs, schedule="static", num_threads=threads_for(N*C*S)):
         n = i//runs
         s = i%runs*SPAN
-        mean_of(y + n*S + s, x + n*C*S + s, C, S, min(SPAN, S - s))
+        mean_of(y + n*S + s, x + n*C*S + s, C, S, min(SPAN, S - s), far)
 
 
 cdef inline void backward(
