@@ -109,30 +109,27 @@ cdef inline void chunk_moments(moments *m, const real *x, const norm *s, block b
 
 
 cdef inline void chunk_moments_of_columns(moments *m, const real *x, const norm *s, block b) noexcept nogil:
-    """The same where runs are shorter than a vector: sums down each column of the matrix (N, G*L).
-
-    The L columns of a statistic, of equal counts, are then combined.
-    """
+    """The same where runs are shorter than a vector: sums down each column of the matrix (N, G*L)."""
+    cdef double first[COLUMNS]
     cdef double sum_d[COLUMNS]
     cdef double sum_dd[COLUMNS]
-    cdef double d, offset
-    cdef Py_ssize_t n, g, c, C = (b.g1 - b.g0)*s.L, L = s.L
-    cdef const real *first = x + (b.n0*s.G + b.g0)*L
-    cdef const real *row = first
-    cdef double count = b.n1 - b.n0
-    cdef moments column
-    for c in range(C):
+    cdef double d
+    cdef Py_ssize_t n, g, c, L = s.L, width = b.g1 - b.g0
+    cdef const real *row = x + (b.n0*s.G + b.g0)*L
+    for c in range(width*L):
+        first[c] = row[c - c % L]
         sum_d[c] = sum_dd[c] = 0
     for n in range(b.n0, b.n1):
-        for c in range(C):
-            d = <double> row[c] - first[c]
+        for c in range(width*L):
+            d = row[c] - first[c]
             sum_d[c] += d
             sum_dd[c] += d*d
         row += s.G*L
-    for g in range(b.g1 - b.g0):
-        m[g] = from_sums(first[g*L], sum_d[g*L], sum_dd[g*L], count)
+    for g in range(width):
         for c in range(g*L + 1, (g + 1)*L):
-            m[g] = combined(m[g], from_sums(first[c], sum_d[c], sum_dd[c], count))
+            sum_d[g*L] += sum_d[c]
+            sum_dd[g*L] += sum_dd[c]
+        m[g] = from_sums(first[g*L], sum_d[g*L], sum_dd[g*L], <double> (b.n1 - b.n0)*L)
 
 
 cdef inline void block_moments(moments *m, const real *x, const norm *s, block b) noexcept nogil:

@@ -196,7 +196,7 @@ def channel_mean_backward(rng: np.random.Generator, dtype: type) -> Iterator[Cas
 # N, G, P, S, W: runs around a vector's length; planes; rows; groups; columns; more than one strip and chunk
 NORMS = [(2, 3, 1, S, 3) for S in LENGTHS]
 NORMS += [(2, 3, S, 1, 1) for S in LENGTHS]
-NORMS += [(2, 5, 3, 3, 5), (2, 6, 4, 17, 3), (4, 70, 1, 2, 35), (2, 1, 1, 20011, 1), (2, 130, 1, 9, 130)]
+NORMS += [(2, 5, 3, 3, 5), (2, 6, 4, 17, 3), (4, 70, 1, 2, 35), (2, 1, 1, 20012, 1), (2, 130, 1, 9, 130)]
 
 
 def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[np.ndarray, np.ndarray]:
@@ -204,6 +204,8 @@ def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[n
     N, G, P, S, _ = sizes
     mean = rng.integers(-4, 5, G).astype(np.float64)
     away = rng.choice([-2.0, 2.0], (N // 2, G, P, S))
+    if S % 2 == 0:  # in mirrored neighbours, too, so that every chunk has the same mean
+        away[..., 1::2] = -away[..., ::2]
     x = mean[:, None, None] + np.concatenate([away, -away])
     return x.astype(dtype), mean
 
@@ -227,11 +229,15 @@ def normalize_given(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
 
 
 def normalize_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
-    """The two halves of dy differ by a multiple of the number of values, which makes means whole."""
+    """Sums of dy, and of dy times x - mean, are multiples of the number of values: means are whole."""
     for sizes in NORMS:
         N, G, P, S, W = sizes
         x, mean = _about_means(rng, sizes, dtype)
         dy = whole(rng, (N // 2, G, P, S), dtype)
+        if S % 2:
+            dy *= N * P * S
+        else:
+            dy[..., 1::2] = -dy[..., ::2]
         dy = np.concatenate([dy, dy])
         dy[0, :, 0, 0] += N * P * S
         yield Case(
