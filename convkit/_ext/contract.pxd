@@ -105,6 +105,55 @@ cdef inline int conv2d(
     return typenum
 
 
+cdef inline int normalize_given(
+    cnp.ndarray y, cnp.ndarray x, cnp.ndarray mean, cnp.ndarray invstd, cnp.ndarray weight, cnp.ndarray bias
+) except -1:
+    """Accept the arguments of a normalisation and return its type."""
+    cdef int axis, typenum = output(y, "y", 4)
+    array(x, "x", 4, typenum)
+    array(weight, "weight", 2, typenum)
+    array(bias, "bias", 2, typenum)
+    array(mean, "mean", 1, cnp.NPY_FLOAT64)
+    array(invstd, "invstd", 1, cnp.NPY_FLOAT64)
+    for axis in range(4):
+        extent("an extent of y", y.shape[axis], x.shape[axis])
+    extent("length of mean", mean.shape[0], x.shape[1])
+    extent("length of invstd", invstd.shape[0], x.shape[1])
+    extent("length of weight", weight.shape[1], x.shape[2])
+    extent("statistics left over by the rows of weight", x.shape[1] % weight.shape[0], 0)
+    extent("rows of bias", bias.shape[0], weight.shape[0])
+    extent("length of bias", bias.shape[1], weight.shape[1])
+    return typenum
+
+
+cdef inline int normalize(
+    cnp.ndarray y, cnp.ndarray mean, cnp.ndarray var, cnp.ndarray x, cnp.ndarray weight, cnp.ndarray bias
+) except -1:
+    """The same, where mean and variance are outputs."""
+    output(mean, "mean", 1)
+    output(var, "var", 1)
+    return normalize_given(y, x, mean, var, weight, bias)
+
+
+cdef inline int normalize_backward(
+    cnp.ndarray dx, cnp.ndarray dweight, cnp.ndarray dbias, cnp.ndarray dy, cnp.ndarray x,
+    cnp.ndarray weight, cnp.ndarray mean, cnp.ndarray invstd
+) except -1:
+    """Accept the arguments of a normalisation's gradient and return its type."""
+    cdef int axis, typenum = normalize_given(dx, x, mean, invstd, weight, weight)
+    array(dy, "dy", 4, typenum)
+    output(dweight, "dweight", 2)
+    output(dbias, "dbias", 2)
+    array(dweight, "dweight", 2, typenum)
+    array(dbias, "dbias", 2, typenum)
+    for axis in range(4):
+        extent("an extent of dy", dy.shape[axis], x.shape[axis])
+    for axis in range(2):
+        extent("an extent of dweight", dweight.shape[axis], weight.shape[axis])
+        extent("an extent of dbias", dbias.shape[axis], weight.shape[axis])
+    return typenum
+
+
 # --- Ctrl-C --------------------------------------------------------------------------------
 
 cdef enum:

@@ -8,32 +8,15 @@ copied whole, so that only the borders are looked up cell by cell. Rows are shar
 cimport numpy as cnp
 from cython cimport floating
 from cython.parallel cimport prange
-from libc.string cimport memcpy
 
 from convkit._ext cimport contract
+from convkit._ext.runs cimport copy_run, longest_run
 from convkit._ext.threads cimport threads_for
 
 cnp.import_array()
 
 
 # --- the kernels ---------------------------------------------------------------------------
-
-
-cdef void longest_run(
-    const Py_ssize_t *iw_of, Py_ssize_t OW, Py_ssize_t *start, Py_ssize_t *stop
-) noexcept nogil:
-    """Find the longest stretch of outputs that shows input columns one after another."""
-    cdef Py_ssize_t ow, first = 0
-    start[0] = stop[0] = 0
-    for ow in range(OW):
-        if iw_of[ow] < 0:
-            first = ow + 1
-            continue
-        if ow > first and iw_of[ow] != iw_of[ow - 1] + 1:
-            first = ow
-        if ow + 1 - first > stop[0] - start[0]:
-            start[0] = first
-            stop[0] = ow + 1
 
 
 cdef inline void pad_row(
@@ -44,7 +27,7 @@ cdef inline void pad_row(
     for ow in range(start):
         y[ow] = x[iw_of[ow]] if iw_of[ow] >= 0 else value
     if stop > start:
-        memcpy(y + start, x + iw_of[start], (stop - start)*sizeof(floating))
+        copy_run(y + start, x + iw_of[start], (stop - start)*sizeof(floating))
     for ow in range(stop, OW):
         y[ow] = x[iw_of[ow]] if iw_of[ow] >= 0 else value
 

@@ -66,6 +66,7 @@ cdef extern from *:
             I lane; for (int l = 0; l < (int) (sizeof lane/sizeof lane[0]); l++) lane[l] = l; \
             return (V) ((I) v & (lane < n)); } \
         static inline V convkit_evens_##s(V a, V b) CONVKIT_SHUFFLE(V, I, a, b, 2*l) \
+        static inline V convkit_odds_##s(V a, V b) CONVKIT_SHUFFLE(V, I, a, b, 2*l + 1) \
         static inline V convkit_swap_##s(V a, int h) CONVKIT_SHUFFLE(V, I, a, a, l ^ h) \
         static inline E convkit_total_##s(V v) { \
             if (sizeof v/sizeof v[0] > 8) v += convkit_swap_##s(v, 8); \
@@ -92,6 +93,8 @@ cdef extern from *:
     vd first_d "convkit_first_d"(vd v, int n) noexcept nogil
     vf evens_f "convkit_evens_f"(vf a, vf b) noexcept nogil
     vd evens_d "convkit_evens_d"(vd a, vd b) noexcept nogil
+    vf odds_f "convkit_odds_f"(vf a, vf b) noexcept nogil
+    vd odds_d "convkit_odds_d"(vd a, vd b) noexcept nogil
     float total_f "convkit_total_f"(vf v) noexcept nogil
     double total_d "convkit_total_d"(vd v) noexcept nogil
 
@@ -162,6 +165,14 @@ cdef inline vec evens(vec a, vec b) noexcept nogil:
         return evens_f(a, b)
     else:
         return evens_d(a, b)
+
+
+cdef inline vec odds(vec a, vec b) noexcept nogil:
+    """Lanes 1, 3, 5... of a followed by b."""
+    if vec is vf:
+        return odds_f(a, b)
+    else:
+        return odds_d(a, b)
 
 
 cdef inline void copy(vec *to, const vec *source, Py_ssize_t n) noexcept nogil:

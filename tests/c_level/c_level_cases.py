@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from convkit.geometry import conv_output_size, index_table
+from convkit.geometry import conv_output_size, index_table, max_pool_windows, pool_windows, with_divisor
 
 LENGTHS = (1, 2, 15, 16, 17, 31, 33, 65)  # around one, two and four vectors of the widest kind
 
@@ -18,6 +18,14 @@ class Case:
     inputs: list[np.ndarray]
     options: tuple = ()
     sizes: tuple = ()
+    dtypes: tuple = ()  # of the outputs, where they are not all of the type that is tested
+
+    def poisoned(self, dtype: type) -> list[np.ndarray]:
+        """Return outputs full of what no kernel would write."""
+        dtypes = self.dtypes or (dtype,) * len(self.outputs)
+        types = (dtype if t is None else t for t in dtypes)
+        return [np.full(s, np.nan if np.dtype(t).kind == "f" else 0x77, t)
+                for s, t in zip(self.outputs, types, strict=True)]
 
 
 def whole(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -74,4 +82,219 @@ def pad2d_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
         yield Case([(P, IH, IW)], [dy, ih_of, iw_of], (), (P, IH, IW, OH, OW))
 
 
-CASES = {"conv2d": conv2d, "pad2d": pad2d, "pad2d_backward": pad2d_backward}
+def _tables(IH: int, IW: int, KH: int, KW: int, S: int, D: int, p: int, mode: str) -> tuple:
+    OH, OW = conv_output_size(IH, KH, S, D, p, p), conv_output_size(IW, KW, S, D, p, p)
+    return OH, OW, index_table(IH, p, p, mode), index_table(IW, p, p, mode)
+
+
+UNFOLDS = [
+    # N, IC, IH, IW, KH, KW, S, D, padding, mode
+    *((1, 2, 4, width, 3, 3, 1, 1, 1, "zeros") for width in LENGTHS),  # as wide as the image
+    *((2, 1, 3, width + 2, 1, 3, 1, 1, 0, "zeros") for width in LENGTHS),
+    *((1, 1, 5, width + 3, 2, 2, 2, 1, 0, "zeros") for width in LENGTHS),
+    (2, 3, 7, 40, 3, 2, 1, 3, 2, "zeros"),
+    (1, 2, 2, 3, 5, 5, 1, 1, 4, "zeros"),  # taps that reach nothing
+    *((1, IC, 7, 7, 3, 3, 1, 1, 1, "zeros") for IC in (1, 2, 3, 4, 5)),  # small planes, between others or not
+    (2, 4, 4, 5, 5, 5, 1, 1, 2, "zeros"),
+    (2, 4, 6, 5, 3, 3, 1, 2, 2, "zeros"),
+    (1, 2, 5, 19, 3, 3, 1, 1, 2, "reflect"),
+    (1, 2, 4, 17, 3, 3, 2, 2, 3, "circular"),
+]
+
+
+def im2col(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Windows at stride 1, where runs are copied, and others."""
+    for N, IC, IH, IW, KH, KW, S, D, p, mode in UNFOLDS:
+        OH, OW, *tables = _tables(IH, IW, KH, KW, S, D, p, mode)
+        inputs = [whole(rng, (N, IC, IH, IW), dtype), *tables]
+        sizes = (N, IC, IH, IW, KH, KW, OH, OW, S, S, D, D)
+        yield Case([(N, IC, KH, KW, OH, OW)], inputs, (S, S, D, D), sizes)
+
+
+def col2im(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same."""
+    for N, IC, IH, IW, KH, KW, S, D, p, mode in UNFOLDS:
+        OH, OW, *tables = _tables(IH, IW, KH, KW, S, D, p, mode)
+        inputs = [whole(rng, (N, IC, KH, KW, OH, OW), dtype), *tables]
+        sizes = (N, IC, IH, IW, KH, KW, OH, OW, S, S, D, D)
+        yield Case([(N, IC, IH, IW)], inputs, (S, S, D, D), sizes)
+
+
+POOLS = [
+    # planes, IH, IW, window, stride, padding; rows of every length in registers, with edges and without
+    *((2, 7, (width - 1) * s + k - 2 * p, k, s, p)
+      for width in (15, 16, 17, 31, 33) for k, s in ((2, 1), (3, 1), (2, 2), (3, 2), (3, 3), (5, 3))
+      for p in (0, 1)),
+    # small planes, as many as lanes and one fewer and one more
+    *((planes, 7, 7, k, s, p) for planes in (7, 8, 9, 15, 16, 17, 33) for k, s, p in ((3, 2, 1), (2, 2, 0))),
+    (16, 3, 3, 2, 1, 0),
+    (5, 1, 1, 1, 1, 0),
+    (17, 4, 5, 3, 1, 1),
+    (1, 20, 40, 11, 1, 5),  # overlapping and wide; more rows than a ring holds
+    (1, 12, 1100, 9, 2, 4),
+    (2, 3, 1030, 3, 4, 1),
+    (1, 2, 700, 600, 50, 300),  # wider than a buffer
+]
+
+
+def _pools(windows_of) -> Iterator[tuple]:
+    for P, IH, IW, k, s, p in POOLS:
+        kh = min(k, IH)
+        h, w = windows_of(IH, kh, s, min(p, kh // 2)), windows_of(IW, k, s, p)
+        yield (P, IH, IW), (P, len(h), len(w)), h, w, (P, IH, IW, len(h), len(w))
+
+
+def avg_pool2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Integers have exact sums, and a quotient of integers is rounded once or twice to the same number."""
+    for x, y, h, w, sizes in _pools(pool_windows):
+        yield Case([y], [whole(rng, x, dtype), h, w], (), sizes)
+
+
+def avg_pool2d_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Divisors are powers of two, so that shares are exact."""
+    for x, y, h, w, sizes in _pools(pool_windows):
+        yield Case([x], [whole(rng, y, dtype), with_divisor(h, 2), with_divisor(w, -4)], (), sizes)
+
+
+def _max_windows(n: int, k: int, s: int, p: int) -> np.ndarray:
+    return max_pool_windows(n, k, s, p) if k < 5 else max_pool_windows(n, k // 2 + 1, s, p // 2, 2)
+
+
+def max_pool2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same windows, the larger ones with a step of two."""
+    for x, y, h, w, sizes in _pools(_max_windows):
+        yield Case([y], [whole(rng, x, dtype), h, w], (), sizes)
+
+
+def max_pool2d_indices(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Small integers tie often."""
+    for x, y, h, w, sizes in _pools(_max_windows):
+        yield Case([y, y], [whole(rng, x, dtype), h, w], (), sizes, (None, np.int64))
+
+
+def max_pool2d_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Any cells will do as indices."""
+    for x, y, _, _, sizes in _pools(_max_windows):
+        yield Case([x], [whole(rng, y, dtype), rng.integers(0, x[1] * x[2], y)], (), sizes)
+
+
+CHANNELS = [(N, C, S) for N, C in ((1, 1), (2, 5), (1, 33)) for S in (*LENGTHS, 511, 512, 513)]
+
+
+def channel_mean(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """As many pixels as a buffer holds, one fewer and one more."""
+    for N, C, S in CHANNELS:
+        yield Case([(N, S)], [whole(rng, (N, C, S), dtype)], (), (N, C, S))
+
+
+def channel_mean_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same."""
+    for N, C, S in CHANNELS:
+        yield Case([(N, C, S)], [whole(rng, (N, S), dtype)], (), (N, C, S))
+
+
+# N, G, P, S, W: runs around a vector's length; planes; rows; groups; columns; more than one strip and chunk
+NORMS = [(2, 3, 1, S, 3) for S in LENGTHS]
+NORMS += [(2, 3, S, 1, 1) for S in LENGTHS]
+NORMS += [(2, 5, 3, 3, 5), (2, 6, 4, 17, 3), (4, 70, 1, 2, 35), (2, 1, 1, 20012, 1), (2, 130, 1, 9, 130)]
+
+
+def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[np.ndarray, np.ndarray]:
+    """Return x in mirrored pairs at a distance of 2 from whole means: variances are 4, all sums exact."""
+    N, G, P, S, _ = sizes
+    mean = rng.integers(-4, 5, G).astype(np.float64)
+    away = rng.choice([-2.0, 2.0], (N // 2, G, P, S))
+    if S % 2 == 0:  # in mirrored neighbours, too, so that every chunk has the same mean
+        away[..., 1::2] = -away[..., ::2]
+    x = mean[:, None, None] + np.concatenate([away, -away])
+    return x.astype(dtype), mean
+
+
+def normalize(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """With eps = 12 the standard deviation is 4."""
+    for sizes in NORMS:
+        N, G, P, S, W = sizes
+        weight, bias = whole(rng, (W, P), dtype), whole(rng, (W, P), dtype)
+        x, _ = _about_means(rng, sizes, dtype)
+        outputs, types = [x.shape, (G,), (G,)], (None, np.float64, np.float64)
+        yield Case(outputs, [x, weight, bias], (12.0,), (12.0, *sizes), types)
+
+
+def normalize_given(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Any numbers, and powers of two as standard deviations."""
+    for N, G, P, S, W in NORMS:
+        mean, invstd = rng.integers(-4, 5, G).astype(np.float64), 0.5 ** rng.integers(0, 3, G)
+        x, weight, bias = (whole(rng, shape, dtype) for shape in ((N, G, P, S), (W, P), (W, P)))
+        yield Case([x.shape], [x, mean, invstd, weight, bias], (), (N, G, P, S, W))
+
+
+def normalize_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Sums of dy, and of dy times x - mean, are multiples of the number of values: means are whole."""
+    for sizes in NORMS:
+        N, G, P, S, W = sizes
+        x, mean = _about_means(rng, sizes, dtype)
+        dy = whole(rng, (N // 2, G, P, S), dtype)
+        if S % 2:
+            dy *= N * P * S
+        else:
+            dy[..., 1::2] = -dy[..., ::2]
+        dy = np.concatenate([dy, dy])
+        dy[0, :, 0, 0] += N * P * S
+        yield Case(
+            [x.shape, (W, P), (W, P)],
+            [dy, x, whole(rng, (W, P), dtype), mean, 0.5 ** rng.integers(0, 3, G)],
+            (),
+            sizes,
+        )
+
+
+def normalize_given_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Nothing is divided here."""
+    for N, G, P, S, W in NORMS:
+        x, dy = whole(rng, (N, G, P, S), dtype), whole(rng, (N, G, P, S), dtype)
+        mean, invstd = rng.integers(-4, 5, G).astype(np.float64), 0.5 ** rng.integers(0, 3, G)
+        yield Case(
+            [x.shape, (W, P), (W, P)], [dy, x, whole(rng, (W, P), dtype), mean, invstd], (), (N, G, P, S, W)
+        )
+
+
+SEED = 2**63 + 12345
+
+
+def dropout(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Units of one element and of several, around the group of 64; a threshold that keeps nothing."""
+    for U in (*LENGTHS, 63, 64, 130):
+        for B, threshold in ((1, 2**31), (5, 2**30), (64, 2**31), (1, 2**32)):
+            x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
+            yield Case([x.shape], [x], options, (*options, U, B))
+
+
+def dropout_mask(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same mask for elements of either type."""
+    for U in (*LENGTHS, 63, 64, 130):
+        yield Case([(U,)], [], (SEED, 2**31), (SEED, 2**31, U), (np.bool_,))
+
+
+CASES = {
+    f.__name__: f
+    for f in (
+        conv2d,
+        pad2d,
+        pad2d_backward,
+        im2col,
+        col2im,
+        avg_pool2d,
+        avg_pool2d_backward,
+        max_pool2d,
+        max_pool2d_indices,
+        max_pool2d_backward,
+        channel_mean,
+        channel_mean_backward,
+        normalize,
+        normalize_given,
+        normalize_backward,
+        normalize_given_backward,
+        dropout,
+        dropout_mask,
+    )
+}

@@ -38,7 +38,7 @@ def expected(kernel: dispatch.Kernel, case, dtype: type) -> list[np.ndarray]:
     (reference,) = [
         k for k in dispatch.KERNELS if (k.op, k.backend, k.algorithm) == (kernel.op, "reference", "direct")
     ]
-    outputs = [np.full(shape, np.nan, dtype) for shape in case.outputs]
+    outputs = case.poisoned(dtype)
     dispatch.load(reference).kernel(*outputs, *case.inputs, *case.options)
     return outputs
 
@@ -46,7 +46,7 @@ def expected(kernel: dispatch.Kernel, case, dtype: type) -> list[np.ndarray]:
 def check(driver, kernel: dispatch.Kernel, entry: object, suffix: str, at_end: bool) -> None:
     dtype = TYPES[suffix]
     for case in CASES[kernel.op](np.random.default_rng(7), dtype):
-        outputs = [Guarded(np.full(shape, np.nan, dtype), at_end) for shape in case.outputs]
+        outputs = [Guarded(array, at_end) for array in case.poisoned(dtype)]
         inputs = [Guarded(array, at_end).freeze() for array in case.inputs]
         addresses = [a.address for a in outputs + inputs]
         getattr(driver, f"{kernel.op}_{suffix}")(entry, *addresses, *case.sizes)

@@ -1,0 +1,138 @@
+"""The mean over the channels, and its gradient.
+
+    y[n, s] = sum over c of x[n, c, s] / C          dx[n, c, s] = dy[n, s] / C
+
+Bound by memory. Channels are S cells apart, so a run of pixels is kept in a buffer on the stack
+while all channels are added to it, in double: the result is rounded twice, whatever C is. The
+hardware starts anew at every channel, so that input from memory is prefetched two channels ahead.
+Backward divides once a pixel and copies the quotients. Images and runs of pixels are shared among threads.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+from cython.parallel cimport prange
+from libc.string cimport memcpy
+
+from convkit._ext cimport contract
+from convkit._ext.threads cimport threads_for
+from convkit._ext.vec_order cimport prefetch
+
+cnp.import_array()
+
+cdef enum:
+    SPAN = 512             # pixels done at a time: 4 KiB of doubles
+    FROM_MEMORY = 1 << 22  # bytes of input beyond which the channels to come are prefetched
+
+
+cdef inline void mean_of(
+    floating *y, const floating *x, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels, bint far
+) noexcept nogil:
+    cdef double[SPAN] sums
+    cdef Py_ssize_t c, s
+    for s in range(pixels):
+        sums[s] = x[s]
+    for c in range(1, C):
+        if far:
+            for s in range(0, pixels, 64//sizeof(floating)):
+                prefetch(x + (c + 2)*S + s)
+        for s in range(pixels):
+            sums[s] += x[c*S + s]
+    for s in range(pixels):
+        y[s] = <floating> (sums[s] / C)
+
+
+cdef inline void shares_of(
+    floating *dx, const floating *dy, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels
+) noexcept nogil:
+    cdef Py_ssize_t c, s
+    for s in range(pixels):
+        dx[s] = <floating> (<double> dy[s] / C)
+    for c in range(1, C):
+        memcpy(dx + c*S, dx, pixels*sizeof(floating))
+
+
+cdef inline void mean(floating *y, const floating *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S) noexcept nogil:
+    cdef Py_ssize_t runs = (S + SPAN - 1)//SPAN, i, n, s
+    cdef bint far = N*C*S*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
+    for i in prange(N*runs, schedule="static", num_threads=threads_for(N*C*S)):
+        n = i//runs
+        s = i%runs*SPAN
+        mean_of(y + n*S + s, x + n*C*S + s, C, S, min(SPAN, S - s), far)
+
+
+cdef inline void backward(
+    floating *dx, const floating *dy, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+) noexcept nogil:
+    cdef Py_ssize_t runs = (S + SPAN - 1)//SPAN, i, n, s
+    for i in prange(N*runs, schedule="static", num_threads=threads_for(N*C*S)):
+        n = i//runs
+        s = i%runs*SPAN
+        shares_of(dx + n*C*S + s, dy + n*S + s, C, S, min(SPAN, S - s))
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void channel_mean_f32(
+    float *y, const float *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+) noexcept nogil:
+    mean(y, x, N, C, S)
+
+
+cdef api void channel_mean_f64(
+    double *y, const double *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+) noexcept nogil:
+    mean(y, x, N, C, S)
+
+
+cdef api void channel_mean_backward_f32(
+    float *dx, const float *dy, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+) noexcept nogil:
+    backward(dx, dy, N, C, S)
+
+
+cdef api void channel_mean_backward_f64(
+    double *dx, const double *dy, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+) noexcept nogil:
+    backward(dx, dy, N, C, S)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def channel_mean(cnp.ndarray y, cnp.ndarray x):
+    """Fill y (N, S) with the means of x (N, C, S) over its channels."""
+    cdef int typenum = contract.output(y, "y", 2)
+    contract.array(x, "x", 3, typenum)
+    cdef Py_ssize_t N = x.shape[0], C = x.shape[1], S = x.shape[2]
+    contract.extent("images of y", y.shape[0], N)
+    contract.extent("pixels of y", y.shape[1], S)
+
+    cdef Py_ssize_t n, count, at_once = contract.blocks_at_once(C*S)
+    for n in range(0, N, at_once):
+        count = min(at_once, N - n)
+        with nogil:
+            if typenum == cnp.NPY_FLOAT32:
+                channel_mean_f32(<float *> y.data + n*S, <const float *> x.data + n*C*S, count, C, S)
+            else:
+                channel_mean_f64(<double *> y.data + n*S, <const double *> x.data + n*C*S, count, C, S)
+        contract.signals()
+
+
+def channel_mean_backward(cnp.ndarray dx, cnp.ndarray dy):
+    """Fill every channel of dx (N, C, S) with its share of dy (N, S)."""
+    cdef int typenum = contract.output(dx, "dx", 3)
+    contract.array(dy, "dy", 2, typenum)
+    cdef Py_ssize_t N = dx.shape[0], C = dx.shape[1], S = dx.shape[2]
+    contract.extent("images of dy", dy.shape[0], N)
+    contract.extent("pixels of dy", dy.shape[1], S)
+
+    cdef Py_ssize_t n, count, at_once = contract.blocks_at_once(C*S)
+    for n in range(0, N, at_once):
+        count = min(at_once, N - n)
+        with nogil:
+            if typenum == cnp.NPY_FLOAT32:
+                channel_mean_backward_f32(<float *> dx.data + n*C*S, <const float *> dy.data + n*S, count, C, S)
+            else:
+                channel_mean_backward_f64(<double *> dx.data + n*C*S, <const double *> dy.data + n*S, count, C, S)
+        contract.signals()

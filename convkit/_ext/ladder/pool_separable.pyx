@@ -1,0 +1,104 @@
+"""Rung two of pooling: rows are added downwards first, then the sums of columns along the row.
+
+What limited rung one: KH*KW additions an output, one after the other.
+
+The one change: a window's sum is the sum of its columns' sums, and windows beside each other share
+columns. The rows of the windows are added into one row of sums, W columns at a time in a
+vector, and each output adds KW of those: (KH - 1)*S + (KW - 1) additions an output, and the first
+part has no chain of dependences. Expect twice the speed for 3x3 windows, more for larger ones.
+The row of sums is cut into pieces that stay in the L1 cache; it is in double, as all later rungs.
+
+What limits it now: KW additions an output, which still wait for one another.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+
+from convkit._ext cimport contract
+from convkit._ext.avg_windows cimport SPAN, add_along, add_down, wide_window
+from convkit._ext.windows cimport ROW, START, STOP, THIRD, check
+
+cnp.import_array()
+
+
+cdef void separable_row(
+    floating *y, const floating *x, Py_ssize_t KH, double h_divisor, const Py_ssize_t *w_windows,
+    Py_ssize_t IW, Py_ssize_t OW
+) noexcept nogil:
+    """A row of outputs, in groups whose columns fit the buffer."""
+    cdef double[SPAN] sums
+    cdef const Py_ssize_t *w
+    cdef Py_ssize_t ow = 0, group, low, high
+    while ow < OW:
+        w = w_windows + ow*ROW
+        low, high = w[START], w[STOP]
+        if high - low > SPAN:
+            y[ow] = <floating> (wide_window(x + low, KH, high - low, IW) / (h_divisor*w[THIRD]))
+            ow += 1
+            continue
+        group = ow
+        while ow < OW and max(high, w[STOP]) - min(low, w[START]) <= SPAN:
+            low, high = min(low, w[START]), max(high, w[STOP])
+            ow += 1
+            w += ROW
+        add_down(sums, x + low, KH, high - low, IW)
+        for group in range(group, ow):
+            w = w_windows + group*ROW
+            y[group] = <floating> (add_along(sums + w[START] - low, w[STOP] - w[START]) / (h_divisor*w[THIRD]))
+
+
+cdef void average(
+    floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    cdef Py_ssize_t p, oh
+    cdef const Py_ssize_t *h
+    for p in range(P):
+        for oh in range(OH):
+            h = h_windows + oh*ROW
+            separable_row(y + (p*OH + oh)*OW, x + (p*IH + h[START])*IW, h[STOP] - h[START], h[THIRD],
+                          w_windows, IW, OW)
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void avg_pool2d_f32(
+    float *y, const float *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    average(y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+cdef api void avg_pool2d_f64(
+    double *y, const double *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    average(y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def avg_pool2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray w_windows):
+    """Fill y (P, OH, OW) with the averages of the windows of x (P, IH, IW)."""
+    cdef int typenum = contract.output(y, "y", 3)
+    contract.array(x, "x", 3, typenum)
+    cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
+    contract.extent("planes of x", x.shape[0], P)
+    check(h_windows, "h_windows", IH, OH, "divisor")
+    check(w_windows, "w_windows", IW, OW, "divisor")
+
+    cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
+    cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
+    cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
+    for p in range(0, P, at_once):
+        count = min(at_once, P - p)
+        with nogil:
+            if typenum == cnp.NPY_FLOAT32:
+                avg_pool2d_f32(<float *> y.data + p*OH*OW, <const float *> x.data + p*IH*IW, h, w,
+                               count, IH, IW, OH, OW)
+            else:
+                avg_pool2d_f64(<double *> y.data + p*OH*OW, <const double *> x.data + p*IH*IW, h, w,
+                               count, IH, IW, OH, OW)
+        contract.signals()

@@ -1,0 +1,433 @@
+"""Max pooling that tells where each maximum was, and the way back along those indices.
+
+    y[p, oh, ow]       = max of x[p, h0:h1:step, w0:w1:step]
+    indices[p, oh, ow] = ih*IW + iw of it: the first of equals, the last NaN
+    dx[p].flat[indices[p]] += dy[p]
+
+A window is walked row by row, so the maxima *along* the rows come first and are then compared
+downwards: each step prefers what it met earlier, as the walk does. Downwards first would need the
+row numbers compared as well wherever values tie. A row of x is reduced once, whatever the number of
+windows it is in: the last few reduced rows, values and indices, wait in a ring on the stack.
+
+Bound by arithmetic: two comparisons and two masked moves for each value that is looked at, which
+is (KW - 1)*SH + (KH - 1) an output. Indices are as wide as the values while they are compared, 32 bits
+beside float32, and are widened when they are stored; planes beyond 2^31 cells go a slower way.
+
+Backward is a scatter, a plane a thread: indices of one plane may meet.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+from cython.parallel cimport prange
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+from convkit._ext cimport contract
+from convkit._ext.planes_in_lanes cimport element, from_lanes, to_lanes
+from convkit._ext.pool_registers cimport FROM_MEMORY, prefetch_rows
+from convkit._ext.threads cimport threads_for
+from convkit._ext.vec cimport at, evens, inlined, lanes, load, odds, store, vd, vec, vf
+from convkit._ext.vec_order cimport add_bits, put_bits, ramp, take, third
+from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run, check, find_run
+
+cnp.import_array()
+
+cdef enum:
+    SPAN = 256   # outputs of a row that are done at a time
+    RING = 8     # reduced rows kept: with SPAN values and indices each, 16 KiB in float32
+    STRIP = 64   # rows of outputs that one thread does at a time
+    CELLS = 128  # cells of a small plane: four buffers of as many vectors fit the L1 cache
+
+
+# --- along a row ---------------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t scan(
+    floating *best, const floating *x, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t step
+) noexcept nogil:
+    """The column of the maximum, which goes to `best`."""
+    cdef Py_ssize_t where = start, i = start + step
+    best[0] = x[start]
+    while i < stop:
+        if x[i] > best[0] or x[i] != x[i]:
+            best[0] = x[i]
+            where = i
+        i += step
+    return where
+
+
+cdef inline void scan_windows(
+    vec *best, vec *where, const vec *row, Py_ssize_t index, const Py_ssize_t *w_windows,
+    Py_ssize_t first, Py_ssize_t end, Py_ssize_t offset
+) noexcept nogil:
+    """Outputs first..end-1, one by one; the first cell of the row has that index."""
+    cdef const Py_ssize_t *w
+    cdef Py_ssize_t ow
+    for ow in range(first, end):
+        w = w_windows + ow*ROW
+        if vec is vf:
+            (<int32_t *> where)[ow - offset] = <int32_t> (index + scan(
+                <float *> best + ow - offset, <const float *> row, w[START], w[STOP], w[THIRD]))
+        else:
+            (<int64_t *> where)[ow - offset] = index + scan(
+                <double *> best + ow - offset, <const double *> row, w[START], w[STOP], w[THIRD])
+
+
+cdef inline inlined every(vec *v, const vec *x, Py_ssize_t i, int S, int t) noexcept nogil:
+    """Elements i + t, i + t + S... of x, from S vectors; none beyond the last one of the window."""
+    cdef Py_ssize_t W = lanes(x)
+    cdef int r = t if t < S else S - 1
+    i += t - r
+    if S == 1:
+        v[0] = load(x, i)
+    elif S == 2 and r == 0:
+        v[0] = evens(load(x, i), load(x, i + W))
+    elif S == 2:
+        v[0] = odds(load(x, i), load(x, i + W))
+    else:
+        v[0] = third(load(x, i), load(x, i + W), load(x, i + 2*W), r)
+
+
+cdef inline inlined along_of(
+    vec *best, vec *where, const vec *x, Py_ssize_t index, Py_ssize_t count, int S, Py_ssize_t K
+) noexcept nogil:
+    """count >= W outputs with windows of K >= S columns, S apart; x[0] has that index."""
+    cdef Py_ssize_t W = lanes(x), ow = 0, t
+    cdef vec v, i, b, j, one = ramp(x, 1, 0)
+    while True:
+        every(&b, x, S*ow, S, 0)
+        j = i = ramp(x, index + S*ow, S)
+        for t in range(1, K):
+            if t == 1:
+                every(&v, x, S*ow, S, 1)
+            else:
+                every(&v, x, S*ow + t - 2, S, 2)
+            i = add_bits(i, one)
+            take(&b, &j, v, i)
+        store(best, ow, b)
+        store(where, ow, j)
+        if ow + W >= count:
+            break
+        ow = min(ow + W, count - W)
+
+
+cdef inline void along(
+    vec *best, vec *where, const vec *row, Py_ssize_t index, const Py_ssize_t *w_windows, const Run *run,
+    Py_ssize_t first, Py_ssize_t end
+) noexcept nogil:
+    """Reduce one row of x for outputs first..end-1: values and indices."""
+    cdef Py_ssize_t a = max(first, run.first), b = min(end, run.end), start
+    if b - a < lanes(row) or run.third != 1 or run.S > 3 or run.S < 1 or run.K < run.S:
+        scan_windows(best, where, row, index, w_windows, first, end, first)
+        return
+    start = w_windows[a*ROW + START]
+    scan_windows(best, where, row, index, w_windows, first, a, first)
+    if run.S == 1:
+        along_of(at(best, a - first), at(where, a - first), at(row, start), index + start, b - a, 1, run.K)
+    elif run.S == 2:
+        along_of(at(best, a - first), at(where, a - first), at(row, start), index + start, b - a, 2, run.K)
+    else:
+        along_of(at(best, a - first), at(where, a - first), at(row, start), index + start, b - a, 3, run.K)
+    scan_windows(best, where, row, index, w_windows, b, end, first)
+
+
+# --- down the rows -------------------------------------------------------------------------
+
+
+cdef inline inlined fold(
+    vec *best, vec *where, vec **values, vec **indices, Py_ssize_t rows, Py_ssize_t count
+) noexcept nogil:
+    """Compare reduced rows downwards. The last vector overlaps the one before it, if there is one."""
+    cdef Py_ssize_t W = lanes(best), ow = 0, r
+    cdef vec b, j
+    while True:
+        b = load(values[0], ow)
+        j = load(indices[0], ow)
+        for r in range(1, rows):
+            take(&b, &j, load(values[r], ow), load(indices[r], ow))
+        store(best, ow, b)
+        store(where, ow, j)
+        if ow + W >= count:
+            break
+        ow = min(ow + W, count - W)
+
+
+cdef void strip(
+    vec *y, int64_t *indices, const vec *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    const Run *run, Py_ssize_t IW, Py_ssize_t OW, Py_ssize_t top, Py_ssize_t bottom,
+    Py_ssize_t first, Py_ssize_t end, bint far
+) noexcept nogil:
+    """Outputs first..end-1 of rows top..bottom-1 of a plane."""
+    cdef double[(RING + 1)*SPAN] room_v, room_i  # SPAN elements a row, of 4 or 8 bytes
+    cdef vec *v = <vec *> room_v
+    cdef vec *w = <vec *> room_i
+    cdef vec *values[RING]
+    cdef vec *wheres[RING]
+    cdef Py_ssize_t held[RING]
+    cdef vec *result
+    cdef vec *best = at(v, RING*SPAN)
+    cdef vec *where = at(w, RING*SPAN)
+    cdef const Py_ssize_t *h
+    cdef Py_ssize_t oh, ih, slot, n, count = end - first, seen = h_windows[top*ROW + START]
+    for slot in range(RING):
+        held[slot] = -1
+    for oh in range(top, bottom):
+        h = h_windows + oh*ROW
+        if far:
+            prefetch_rows(at(x, seen*IW), (h[STOP] - seen)*IW)
+            seen = max(seen, h[STOP])
+        n, ih = 0, h[START]
+        while ih < h[STOP]:
+            slot = (ih if h[THIRD] == 1 else ih//h[THIRD]) % RING
+            if held[slot] != ih:
+                held[slot] = ih
+                along(at(v, slot*SPAN), at(w, slot*SPAN), at(x, ih*IW), ih*IW, w_windows, run,
+                      first, end)
+            values[n] = at(v, slot*SPAN)
+            wheres[n] = at(w, slot*SPAN)
+            n += 1
+            ih += h[THIRD]
+            if n == RING and ih < h[STOP]:  # what they come to is the first row of what follows
+                fold(best, where, values, wheres, n, count)
+                values[0], wheres[0], n = best, where, 1
+        result = at(y, oh*OW + first) if count >= lanes(y) else best
+        if n == 2:
+            fold(result, where, values, wheres, 2, count)
+        elif n == 3:
+            fold(result, where, values, wheres, 3, count)
+        else:
+            fold(result, where, values, wheres, n, count)
+        if result == best:
+            memcpy(at(y, oh*OW + first), best, count*element(y))
+        put_bits(indices + oh*OW + first, where, count)
+
+
+# --- small planes --------------------------------------------------------------------------
+
+
+cdef void small_planes(
+    vec *y, int64_t *indices, const vec *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t count, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    """Up to W planes in the lanes of vectors."""
+    cdef vec[CELLS] cells, rows, wheres, where
+    cdef const Py_ssize_t *h
+    cdef const Py_ssize_t *w
+    cdef Py_ssize_t W = lanes(x), ih, oh, ow, i
+    cdef vec b, j
+    if count == W:
+        to_lanes(cells, x, IH*IW)
+    else:  # the lanes of planes that are not there hold anything
+        memcpy(rows, x, count*IH*IW*element(x))
+        to_lanes(cells, rows, IH*IW)
+    for ih in range(IH):
+        for ow in range(OW):
+            w = w_windows + ow*ROW
+            i = w[START]
+            b, j = cells[ih*IW + i], ramp(x, ih*IW + i, 0)
+            i += w[THIRD]
+            while i < w[STOP]:
+                take(&b, &j, cells[ih*IW + i], ramp(x, ih*IW + i, 0))
+                i += w[THIRD]
+            rows[ih*OW + ow], wheres[ih*OW + ow] = b, j
+    for oh in range(OH):
+        h = h_windows + oh*ROW
+        for ow in range(OW):
+            i = h[START]
+            b, j = rows[i*OW + ow], wheres[i*OW + ow]
+            i += h[THIRD]
+            while i < h[STOP]:
+                take(&b, &j, rows[i*OW + ow], wheres[i*OW + ow])
+                i += h[THIRD]
+            cells[oh*OW + ow], where[oh*OW + ow] = b, j
+    from_lanes(rows, cells, OH*OW)
+    memcpy(y, rows, count*OH*OW*element(y))
+    from_lanes(wheres, where, OH*OW)
+    put_bits(indices, wheres, count*OH*OW)
+
+
+# --- all planes ----------------------------------------------------------------------------
+
+
+cdef void window_loops(
+    floating *y, int64_t *indices, const floating *x, const Py_ssize_t *h_windows,
+    const Py_ssize_t *w_windows, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    """A plane with more cells than 31 bits can number."""
+    cdef Py_ssize_t oh, ow, ih, i
+    cdef const Py_ssize_t *h
+    cdef const Py_ssize_t *w
+    cdef floating v
+    for oh in range(OH):
+        h = h_windows + oh*ROW
+        for ow in range(OW):
+            w = w_windows + ow*ROW
+            ih = h[START]
+            indices[oh*OW + ow] = ih*IW + scan(y + oh*OW + ow, x + ih*IW, w[START], w[STOP], w[THIRD])
+            ih += h[THIRD]
+            while ih < h[STOP]:
+                i = scan(&v, x + ih*IW, w[START], w[STOP], w[THIRD])
+                if v > y[oh*OW + ow] or v != v:
+                    y[oh*OW + ow], indices[oh*OW + ow] = v, ih*IW + i
+                ih += h[THIRD]
+
+
+cdef inline void maximum(
+    floating *y, int64_t *indices, const floating *x, const Py_ssize_t *h_windows,
+    const Py_ssize_t *w_windows, Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    cdef int threads = threads_for(P*(IH*IW + OH*OW))
+    cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
+    cdef Py_ssize_t across = (OW + SPAN - 1)//SPAN, strips = (OH + STRIP - 1)//STRIP*across
+    cdef Py_ssize_t i, p, oh, ow, most = <Py_ssize_t> 1 << 31
+    cdef bint far = P*IH*IW*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
+    cdef Run run
+    find_run(w_windows, OW, &run)
+    if floating is float and IH > most//IW:
+        for p in prange(P, schedule="static", num_threads=threads):
+            window_loops(y + p*OH*OW, indices + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OH, OW)
+    elif run.end - run.first < W and P >= W and max(IH, OH)*max(IW, OW) <= CELLS:
+        for i in prange((P + W - 1)//W, schedule="static", num_threads=threads):
+            p = i*W
+            if floating is float:
+                small_planes(<vf *> (y + p*OH*OW), indices + p*OH*OW, <const vf *> (x + p*IH*IW),
+                             h_windows, w_windows, min(W, P - p), IH, IW, OH, OW)
+            else:
+                small_planes(<vd *> (y + p*OH*OW), indices + p*OH*OW, <const vd *> (x + p*IH*IW),
+                             h_windows, w_windows, min(W, P - p), IH, IW, OH, OW)
+    else:
+        for i in prange(P*strips, schedule="static", num_threads=threads):
+            p = i//strips
+            oh = i%strips//across*STRIP
+            ow = i%across*SPAN
+            if floating is float:
+                strip(<vf *> (y + p*OH*OW), indices + p*OH*OW, <const vf *> (x + p*IH*IW), h_windows,
+                      w_windows, &run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
+            else:
+                strip(<vd *> (y + p*OH*OW), indices + p*OH*OW, <const vd *> (x + p*IH*IW), h_windows,
+                      w_windows, &run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
+
+
+cdef inline void scatter_plane(
+    floating *dx, const floating *dy, const int64_t *indices, Py_ssize_t cells, Py_ssize_t outputs
+) noexcept nogil:
+    cdef Py_ssize_t i
+    memset(dx, 0, cells*sizeof(floating))
+    for i in range(outputs):
+        dx[indices[i]] += dy[i]
+
+
+cdef inline void scatter(
+    floating *dx, const floating *dy, const int64_t *indices,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    cdef Py_ssize_t p
+    for p in prange(P, schedule="static", num_threads=threads_for(P*(IH*IW + OH*OW))):
+        scatter_plane(dx + p*IH*IW, dy + p*OH*OW, indices + p*OH*OW, IH*IW, OH*OW)
+
+
+cdef inline bint all_inside(const int64_t *indices, Py_ssize_t n, int64_t cells) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int64_t low = 0, high = 0
+    for i in range(n):
+        low = min(low, indices[i])
+        high = max(high, indices[i])
+    return low >= 0 and high < cells
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void max_pool2d_indices_f32(
+    float *y, int64_t *indices, const float *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    maximum(y, indices, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+cdef api void max_pool2d_indices_f64(
+    double *y, int64_t *indices, const double *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    maximum(y, indices, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+cdef api void max_pool2d_backward_f32(
+    float *dx, const float *dy, const int64_t *indices,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    scatter(dx, dy, indices, P, IH, IW, OH, OW)
+
+
+cdef api void max_pool2d_backward_f64(
+    double *dx, const double *dy, const int64_t *indices,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    scatter(dx, dy, indices, P, IH, IW, OH, OW)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def max_pool2d_indices(
+    cnp.ndarray y, cnp.ndarray indices, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray w_windows
+):
+    """Fill y and indices (P, OH, OW) with the maxima of the windows of x (P, IH, IW), and their places."""
+    cdef int typenum = contract.output(y, "y", 3)
+    contract.array(x, "x", 3, typenum)
+    contract.array(indices, "indices", 3, cnp.NPY_INT64)
+    if not cnp.PyArray_ISWRITEABLE(indices):
+        raise ValueError("indices is written to and must not be read-only")
+    cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
+    contract.extent("planes of x", x.shape[0], P)
+    contract.extent("planes of indices", indices.shape[0], P)
+    contract.extent("rows of indices", indices.shape[1], OH)
+    contract.extent("columns of indices", indices.shape[2], OW)
+    check(h_windows, "h_windows", IH, OH, "step")
+    check(w_windows, "w_windows", IW, OW, "step")
+
+    cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
+    cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
+    cdef int64_t *where = <int64_t *> indices.data
+    cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
+    for p in range(0, P, at_once):
+        count = min(at_once, P - p)
+        with nogil:
+            if typenum == cnp.NPY_FLOAT32:
+                max_pool2d_indices_f32(<float *> y.data + p*OH*OW, where + p*OH*OW,
+                                       <const float *> x.data + p*IH*IW, h, w, count, IH, IW, OH, OW)
+            else:
+                max_pool2d_indices_f64(<double *> y.data + p*OH*OW, where + p*OH*OW,
+                                       <const double *> x.data + p*IH*IW, h, w, count, IH, IW, OH, OW)
+        contract.signals()
+
+
+def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
+    """Add dy (P, OH, OW) to the cells of dx (P, IH, IW) that the indices name."""
+    cdef int typenum = contract.output(dx, "dx", 3)
+    contract.array(dy, "dy", 3, typenum)
+    contract.array(indices, "indices", 3, cnp.NPY_INT64)
+    cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
+    contract.extent("planes of dy", dy.shape[0], P)
+    contract.extent("planes of indices", indices.shape[0], P)
+    contract.extent("rows of indices", indices.shape[1], OH)
+    contract.extent("columns of indices", indices.shape[2], OW)
+
+    cdef const int64_t *where = <const int64_t *> indices.data
+    cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
+    cdef bint inside
+    for p in range(0, P, at_once):
+        count = min(at_once, P - p)
+        with nogil:
+            inside = all_inside(where + p*OH*OW, count*OH*OW, IH*IW)
+            if not inside:
+                pass
+            elif typenum == cnp.NPY_FLOAT32:
+                max_pool2d_backward_f32(<float *> dx.data + p*IH*IW, <const float *> dy.data + p*OH*OW,
+                                        where + p*OH*OW, count, IH, IW, OH, OW)
+            else:
+                max_pool2d_backward_f64(<double *> dx.data + p*IH*IW, <const double *> dy.data + p*OH*OW,
+                                        where + p*OH*OW, count, IH, IW, OH, OW)
+        if not inside:
+            raise ValueError(f"indices must be from 0 to {IH*IW - 1}")
+        contract.signals()

@@ -1,0 +1,81 @@
+"""How a normalisation is cut into pieces of work: by its shape alone, never by the threads.
+
+An array (N, G, P, S) holds, for each statistic g, N *runs* of L = P*S neighbouring elements. A
+*chunk* is what one pair of sums is taken over: several short runs, or a piece of a long one. The
+chunks of a statistic are combined in order, whoever computed them, so that every number of threads
+gives the same bits. A *strip* is a few neighbouring statistics that are worked on together: short
+runs then make up a longer stretch of memory, and all reading and writing goes through the L2 cache.
+"""
+
+cdef extern from *:
+    """
+    #ifndef CONVKIT_NORM_PLAN
+    #define CONVKIT_NORM_PLAN
+    struct convkit_norm {
+        Py_ssize_t N, G, P, S, W;       /* x (N, G, P, S), weight and bias (W, P)            */
+        Py_ssize_t L;                   /* a run: P*S elements                               */
+        Py_ssize_t rows, cells, pieces; /* a chunk: `rows` runs, or one of the `pieces` of
+                                           `cells` elements that a run is cut into           */
+        Py_ssize_t chunks;              /* of one statistic                                  */
+        Py_ssize_t width;               /* statistics in a strip                             */
+    };
+    /* Elements n0 <= n < n1, l0 <= l < l1 of statistics g0 <= g < g1, for l = p*S + s. */
+    struct convkit_block { Py_ssize_t g0, g1, n0, n1, l0, l1; };
+    #endif
+    """
+    struct norm "convkit_norm":
+        Py_ssize_t N, G, P, S, W, L, rows, cells, pieces, chunks, width
+    struct block "convkit_block":
+        Py_ssize_t g0, g1, n0, n1, l0, l1
+
+cdef enum:
+    # Runs of fewer elements are worked on as columns: a vector would not be full.
+    SHORT = 8
+    # Statistics in a strip, at most: their sums lie on the stack, 8 KiB in L1.
+    WIDTH = 64
+    # Columns in a strip of short runs, at most, for the same reason.
+    COLUMNS = 256
+    # Bytes of one array in a strip: with a second array it fits the L2 cache of 1 MiB.
+    STRIP = 384*1024
+    # The same where runs are long, and neighbours no help: most of the L1 cache of 48 KiB.
+    L1 = 32*1024
+    # Elements in a chunk, at least, so that combining chunks costs nothing to speak of ...
+    CHUNK = 16384
+    # ... and chunks of a statistic, about: enough to share one large statistic among threads.
+    CHUNKS = 64
+
+
+cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return (a + b - 1)//b
+
+
+cdef inline norm plan(
+    Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W, Py_ssize_t itemsize
+) noexcept nogil:
+    cdef norm s
+    cdef Py_ssize_t M = N*P*S, chunk = max(<Py_ssize_t> CHUNK, M//CHUNKS), strip
+    s.N, s.G, s.P, s.S, s.W, s.L = N, G, P, S, W, P*S
+    s.rows = min(N, max(<Py_ssize_t> 1, chunk//s.L))
+    s.pieces = ceil_div(s.L, chunk)
+    s.cells = ceil_div(s.L, s.pieces)
+    # No piece then begins with less than the vectors need to look back to.
+    s.cells = min(s.L, ceil_div(s.cells, 64)*64)
+    s.pieces = ceil_div(s.L, s.cells)
+    s.chunks = ceil_div(N, s.rows)*s.pieces
+    strip = L1 if s.L >= 1024 else STRIP
+    s.width = min(<Py_ssize_t> WIDTH, min(strip//(M*itemsize), G//16))
+    if s.L < SHORT:
+        s.width = min(<Py_ssize_t> COLUMNS, 64 + G*s.L//16)//s.L
+    s.width = max(<Py_ssize_t> 1, s.width)
+    return s
+
+
+cdef inline block chunk_of(const norm *s, Py_ssize_t g0, Py_ssize_t g1, Py_ssize_t k) noexcept nogil:
+    """Return chunk k of the statistics g0 to g1 - 1."""
+    cdef block b
+    b.g0, b.g1 = g0, g1
+    b.n0 = k//s.pieces*s.rows
+    b.n1 = min(s.N, b.n0 + s.rows)
+    b.l0 = k % s.pieces*s.cells
+    b.l1 = min(s.L, b.l0 + s.cells)
+    return b

@@ -1,0 +1,187 @@
+"""The two sums that a gradient needs of a chunk, in one pass.
+
+    sum(dz)      sum(dz*(x - mean))      dz = dy*weight
+
+Lanes keep the elements' precision for some 2,000 elements at a time, and are then added up in double:
+no lane adds more than 128 numbers, so that the sums have all but the last few of their 24 bits.
+Tried and rejected: double lanes throughout, as for the variance. Nothing cancels here, and with two
+arrays to convert arithmetic, not memory, is the limit (half the speed inside the L2 cache).
+
+x - mean is taken as (x - m) - (mean - m) with m the mean in the elements' precision; the second
+difference is the same for all, and comes in at the end.
+"""
+
+from libc.math cimport isfinite
+
+from convkit._ext.lane_sums cimport last, real, total
+from convkit._ext.norm_apply cimport residue
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
+from convkit._ext.streaming cimport prefetch
+from convkit._ext.vec cimport at, inlined, lanes, load, splat, vd, vec, vf, zero
+
+cdef enum:
+    EXACT = 2048  # elements that lanes add up in their own precision
+    LANES = 16    # of the widest vector
+
+
+cdef inline inlined add_vectors(
+    const vec *dy, const vec *x, Py_ssize_t n, const vec *mean, const vec *weight, bint each,
+    vec *sum_z, vec *sum_zd, Py_ssize_t ahead
+) noexcept nogil:
+    """Add a run of at least a vector, whose weight is weight[0] or, if `each`, weight[i]."""
+    cdef vec m = splat(mean, 0), w = splat(weight, 0), z, d
+    cdef vec a0 = sum_z[0], a1 = zero(x), b0 = sum_zd[0], b1 = zero(x), b2 = zero(x), b3 = zero(x)
+    cdef Py_ssize_t i = 0, V = lanes(x)
+    if n >= 4*V:
+        while i + 4*V <= n:
+            prefetch(at(dy, i + ahead))
+            prefetch(at(x, i + ahead))
+            prefetch(at(dy, i + ahead + 2*V))
+            prefetch(at(x, i + ahead + 2*V))
+            z = load(dy, i)*(load(weight, i) if each else w)
+            a0 += z
+            b0 += z*(load(x, i) - m)
+            z = load(dy, i + V)*(load(weight, i + V) if each else w)
+            a1 += z
+            b1 += z*(load(x, i + V) - m)
+            z = load(dy, i + 2*V)*(load(weight, i + 2*V) if each else w)
+            a0 += z
+            b2 += z*(load(x, i + 2*V) - m)
+            z = load(dy, i + 3*V)*(load(weight, i + 3*V) if each else w)
+            a1 += z
+            b3 += z*(load(x, i + 3*V) - m)
+            i += 4*V
+        a0 += a1
+        b0 = (b0 + b1) + (b2 + b3)
+    while i + V <= n:
+        z = load(dy, i)*(load(weight, i) if each else w)
+        a0 += z
+        b0 += z*(load(x, i) - m)
+        i += V
+    if i < n:  # the last vector reaches back over elements that were added
+        z = load(dy, n - V)*(load(weight, n - V) if each else w)
+        d = z*(load(x, n - V) - m)
+        a0 += last(z, n - i)
+        b0 += last(d, n - i)
+    sum_z[0] = a0
+    sum_zd[0] = b0
+
+
+cdef inline inlined add_products(
+    const real *dy, const real *x, Py_ssize_t n, real m, const real *weight, bint each,
+    real *sum_z, real *sum_zd, Py_ssize_t ahead
+) noexcept nogil:
+    """The same for a run of any length; each sum is a vector."""
+    cdef Py_ssize_t i
+    cdef real z
+    if n*sizeof(real) < sizeof(vf):
+        for i in range(n):
+            z = dy[i]*weight[i if each else 0]
+            sum_z[0] += z
+            sum_zd[0] += z*(x[i] - m)
+    elif real is float:
+        add_vectors(<const vf *> dy, <const vf *> x, n, <const vf *> &m, <const vf *> weight, each,
+                    <vf *> sum_z, <vf *> sum_zd, ahead)
+    else:
+        add_vectors(<const vd *> dy, <const vd *> x, n, <const vd *> &m, <const vd *> weight, each,
+                    <vd *> sum_z, <vd *> sum_zd, ahead)
+
+
+cdef inline double taken(real *sums) noexcept nogil:
+    """Empty a vector of sums."""
+    cdef double t
+    cdef Py_ssize_t i
+    if real is float:
+        t = total(<vf *> sums)
+    else:
+        t = total(<vd *> sums)
+    for i in range(LANES):
+        sums[i] = 0
+    return t
+
+
+cdef inline void run_products(
+    const real *dy, const real *x, const real *weight, Py_ssize_t start, Py_ssize_t stop, real m,
+    const norm *s, real *sum_z, real *sum_zd, Py_ssize_t ahead
+) noexcept nogil:
+    """Add elements start <= l < stop of a run; weight is that of its statistic, of P values."""
+    cdef Py_ssize_t p, l, end
+    if s.P == 1:
+        add_products(dy + start, x + start, stop - start, m, weight, False, sum_z, sum_zd, ahead)
+        return
+    if s.S == 1:
+        add_products(dy + start, x + start, stop - start, m, weight + start, True, sum_z, sum_zd, ahead)
+        return
+    for p in range(start//s.S, (stop - 1)//s.S + 1):
+        l = max(start, p*s.S)
+        end = min(stop, (p + 1)*s.S)
+        add_products(dy + l, x + l, end - l, m, weight + p, False, sum_z, sum_zd, ahead)
+
+
+cdef inline void chunk_products(
+    double *sum_z, double *sum_zd, const real *dy, const real *x, const double *mean,
+    const real *weight, const norm *s, block b
+) noexcept nogil:
+    """Fill sum_z[g - b.g0] and sum_zd[g - b.g0] from the block's elements."""
+    cdef real a[WIDTH*LANES]
+    cdef real c[WIDTH*LANES]
+    cdef Py_ssize_t n, g, l, stop, run, width = b.g1 - b.g0, ahead = s.G*s.L, added = 0
+    if b.l1 - b.l0 < 1024 or s.pieces > 1:  # the CPU sees by itself what will be read
+        ahead = 0
+    for g in range(width):
+        sum_z[g] = sum_zd[g] = 0
+    for g in range(width*LANES):
+        a[g] = c[g] = 0
+    for n in range(b.n0, b.n1):
+        if n == s.N - 1:
+            ahead = 0
+        l = b.l0
+        while l < b.l1:
+            stop = min(b.l1, l + EXACT)
+            added += stop - l
+            for g in range(width):
+                run = (n*s.G + b.g0 + g)*s.L
+                run_products(dy + run, x + run, weight + (b.g0 + g) % s.W*s.P, l, stop,
+                             <real> mean[b.g0 + g], s, a + g*LANES, c + g*LANES, ahead)
+            if added + min(b.l1 - b.l0, <Py_ssize_t> EXACT) > EXACT:
+                empty(sum_z, sum_zd, a, c, width)
+                added = 0
+            l = stop
+    empty(sum_z, sum_zd, a, c, width)
+    for g in range(width):
+        if isfinite(sum_z[g]):
+            sum_zd[g] -= residue(mean[b.g0 + g], <real> mean[b.g0 + g])*sum_z[g]
+
+
+cdef inline void empty(double *sum_z, double *sum_zd, real *a, real *c, Py_ssize_t width) noexcept nogil:
+    """Move what the lanes hold to the sums."""
+    cdef Py_ssize_t g
+    for g in range(width):
+        sum_z[g] += taken(a + g*LANES)
+        sum_zd[g] += taken(c + g*LANES)
+
+
+cdef inline void chunk_products_of_columns(
+    double *sum_z, double *sum_zd, const real *dy, const real *x, const double *mean,
+    const real *weight, const norm *s, block b
+) noexcept nogil:
+    """The same where runs are shorter than a vector: down each column of the matrix (N, G*L)."""
+    cdef double a[COLUMNS]
+    cdef double c[COLUMNS]
+    cdef double m[COLUMNS]
+    cdef double w
+    cdef Py_ssize_t n, g, l, i, first, C = (b.g1 - b.g0)*s.L
+    for i in range(C):
+        a[i] = c[i] = 0
+        m[i] = mean[b.g0 + i//s.L]
+    for n in range(b.n0, b.n1):
+        first = (n*s.G + b.g0)*s.L
+        for i in range(C):
+            a[i] += dy[first + i]
+            c[i] += dy[first + i]*(x[first + i] - m[i])
+    for g in range(b.g1 - b.g0):
+        sum_z[g] = sum_zd[g] = 0
+        for l in range(s.L):
+            w = weight[(b.g0 + g) % s.W*s.P + l//s.S]
+            sum_z[g] += a[g*s.L + l]*w
+            sum_zd[g] += c[g*s.L + l]*w

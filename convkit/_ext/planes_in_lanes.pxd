@@ -1,0 +1,76 @@
+"""Small planes side by side: lane l of every vector belongs to plane l.
+
+A plane of 7x7 cells has no rows worth a vector. But W planes, transposed, are 49 vectors on which the
+operation of one cell runs for W planes at once, whatever the windows are: no edges, no tails.
+The price is the transposition, log2(W) shuffles for each vector of input and of output.
+"""
+
+from libc.string cimport memcpy
+
+from convkit._ext.vec cimport inlined, lanes, load, store, vec, vf
+from convkit._ext.vec_order cimport high, low
+
+cdef enum:
+    WIDEST = 16  # lanes of the widest vector
+    CELLS = 256  # vectors in a buffer: 16 KiB at 64 bytes, so that two of them fit the L1 cache
+
+
+cdef inline inlined transpose(vec *t) noexcept nogil:
+    """Swap vectors and lanes of W vectors, in log2(W) perfect shuffles."""
+    cdef Py_ssize_t W = lanes(t), done = 1, i
+    cdef vec[WIDEST] u
+    while done < W:
+        for i in range(W//2):
+            u[2*i] = low(t[i], t[i + W//2])
+            u[2*i + 1] = high(t[i], t[i + W//2])
+        for i in range(W):
+            t[i] = u[i]
+        done *= 2
+
+
+cdef inline size_t element(const vec *p) noexcept nogil:
+    return sizeof(float) if vec is vf else sizeof(double)
+
+
+cdef inline void to_lanes(vec *cells, const vec *x, Py_ssize_t n) noexcept nogil:
+    """Set lane l of ``cells[c]`` to cell c of plane l, for W planes of n cells."""
+    cdef Py_ssize_t W = lanes(x), c = 0, i, size = min(n, W)
+    cdef vec[WIDEST] t
+    while c < n:
+        if n - c < 3:  # a transposition would cost more
+            for i in range(W):
+                memcpy(<char *> cells + (c*W + i)*element(x), <const char *> x + (i*n + c)*element(x), element(x))
+            c += 1
+            continue
+        if n < W:
+            for i in range(W):
+                memcpy(&t[i], <const char *> x + i*n*element(x), n*element(x))
+        else:
+            c = min(c, n - W)
+            for i in range(W):
+                t[i] = load(x, i*n + c)
+        transpose(t)
+        for i in range(size):
+            cells[c + i] = t[i]
+        c += size
+
+
+cdef inline void from_lanes(vec *y, const vec *cells, Py_ssize_t n) noexcept nogil:
+    """The way back, into W planes of n cells."""
+    cdef Py_ssize_t W = lanes(y), c = 0, i
+    cdef vec[WIDEST] t
+    if n == 1:
+        store(y, 0, cells[0])
+        return
+    while True:
+        for i in range(W):
+            t[i] = cells[min(c + i, n - 1)]
+        transpose(t)
+        for i in range(W):
+            if i*n + c + W <= W*n:  # what is too much is overwritten by the planes that follow
+                store(y, i*n + c, t[i])
+            else:
+                memcpy(<char *> y + i*n*element(y), &t[i], n*element(y))
+        if c + W >= n:
+            break
+        c = min(c + W, n - W)

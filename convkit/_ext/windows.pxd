@@ -1,0 +1,56 @@
+"""Window tables: a row ``(start, stop, divisor)``, or ``(start, stop, step)``, for each output of an axis.
+
+Any table will do, but nearly all outputs of a pooling have windows of one size at one distance;
+only the first and the last ones are clipped by the edge. `find_run` finds that regular stretch, for
+which kernels have a faster way.
+"""
+
+cimport numpy as cnp
+
+from convkit._ext cimport contract
+
+cdef enum:
+    START = 0
+    STOP = 1
+    THIRD = 2   # the divisor of an average, the step of a maximum
+    ROW = 3     # entries of a table for each output
+
+cdef struct Run:
+    Py_ssize_t first, end   # outputs first..end-1 have equal windows
+    Py_ssize_t K, S, third  # of K cells each, S cells apart
+
+
+cdef inline void find_run(const Py_ssize_t *windows, Py_ssize_t O, Run *best) noexcept nogil:
+    """Find the longest stretch of outputs whose windows differ by nothing but a constant distance."""
+    cdef const Py_ssize_t *a = windows
+    cdef const Py_ssize_t *b
+    cdef Py_ssize_t first = 0, S = 0, o
+    best.first, best.end, best.K, best.S, best.third = 0, 1, a[STOP] - a[START], 1, a[THIRD]
+    for o in range(1, O):
+        a = windows + (o - 1)*ROW
+        b = windows + o*ROW
+        if b[STOP] - b[START] != a[STOP] - a[START] or b[THIRD] != a[THIRD]:
+            first = o
+            continue
+        if o == first + 1 or b[START] - a[START] != S:
+            first = o - 1
+            S = b[START] - a[START]
+        if o + 1 - first > best.end - best.first:
+            best.first, best.end, best.K, best.S, best.third = first, o + 1, b[STOP] - b[START], S, b[THIRD]
+
+
+cdef inline int check(cnp.ndarray a, str name, Py_ssize_t n, Py_ssize_t O, str third) except -1:
+    """Accept a table of O windows, each of at least one of the cells 0..n-1."""
+    cdef const cnp.npy_intp *w
+    cdef Py_ssize_t o
+    contract.array(a, name, 2, cnp.NPY_INTP)
+    contract.extent(f"rows of {name}", a.shape[0], O)
+    contract.extent(f"columns of {name}", a.shape[1], ROW)
+    w = <const cnp.npy_intp *> cnp.PyArray_DATA(a)
+    for o in range(O):
+        if w[START] < 0 or w[START] >= w[STOP] or w[STOP] > n:
+            raise ValueError(f"{name}[{o}] must hold cells from 0 to {n - 1}, got {w[START]} to {w[STOP]}")
+        if w[THIRD] == 0 or (third == "step" and w[THIRD] < 0):
+            raise ValueError(f"{name}[{o}] has the {third} {w[THIRD]}")
+        w += ROW
+    return 0
