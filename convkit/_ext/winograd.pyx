@@ -1,0 +1,258 @@
+"""Winograd's convolution F(4x4, 3x3): a quarter of the multiplications, paid for in additions.
+
+    y = A^T [ sum over ic of (G g G^T) * (B^T d B) ] A        of each tile of 4x4 outputs
+
+What limited the direct kernel: it runs at the multiply-add peak, 2*9*IC FLOPs an output. Here an
+output costs 36/16 multiply-adds an input channel instead of 9, on the same microkernel, whose offset
+table now steps from one channel's tiles to the next; the 36 planes are 36 small matrix products. The
+transforms cost about 9 operations for each input, and their traffic: V is 2.25 times as large as x,
+and U 4 times as large as w. With 64 channels and more, they take a third of the time.
+
+Few tiles: V of all of them is made first, and each block of filters is transformed when its turn
+comes, since U would be larger than the caches and is used once. Many tiles: U is made first, then a
+block of tiles at a time goes all the way. Threads share the blocks of filters, or of tiles.
+
+Rounding differs from the defining sum's; see the bound in docs/arithmetic. One NaN in x spreads over
+the tiles that read it.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+from cython.parallel cimport parallel, prange, threadid
+from libc.stdlib cimport free, malloc
+
+from convkit._ext cimport contract
+from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.microkernel cimport MR, NV, tile
+from convkit._ext.threads cimport threads_for
+from convkit._ext.vec cimport at, clear, lanes, vd, vec, vf
+from convkit._ext.winograd_tiles cimport (
+    M_plane, ROWS, U_plane, U_row, V_plane, input_scratch, output_scratch, problem,
+    transform_filters, transform_inputs, transform_outputs, up
+)
+
+cnp.import_array()
+
+cdef enum:
+    TILES = 48  # of a block: whole tiles of the microkernel; V of 256 channels is then 1.7 MB
+    SPEED = 300  # multiply-adds of the defining sum in a nanosecond, roughly
+
+
+# --- how the work is cut up ----------------------------------------------------------------
+
+
+cdef struct plan:
+    problem q
+    bint few               # few tiles: one block of them
+    Py_ssize_t blocks      # of tiles
+    Py_ssize_t tiles       # of the largest block: the distance between rows of V and M
+    Py_ssize_t filters     # blocks of filters
+    int threads
+    Py_ssize_t shared      # elements of workspace for all threads: V if there are few tiles, else U
+    Py_ssize_t own         # and for each thread
+
+
+cdef inline Py_ssize_t block_start(const vec *like, const plan *p, Py_ssize_t block) noexcept nogil:
+    """The first tile of a block, which holds whole vectors unless it is the last."""
+    cdef Py_ssize_t L = lanes(like)
+    return min(p.q.T, up(p.q.T, L) // L*block // p.blocks*L)
+
+
+cdef plan make_plan(
+    const vec *like, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef plan p
+    cdef Py_ssize_t c, start = 0, L = lanes(like)
+    p.q.IC, p.q.OC = s.IC // s.G, s.OC // s.G
+    p.q.x_image, p.q.y_image = s.IC*s.IH*s.IW, s.OC*s.OH*s.OW
+    p.q.IH, p.q.IW, p.q.OH, p.q.OW = s.IH, s.IW, s.OH, s.OW
+    p.q.TH, p.q.TW = up(s.OH, 4) // 4, up(s.OW, 4) // 4
+    p.q.T = s.N*p.q.TH*p.q.TW
+    p.q.ih_of, p.q.iw_of = ih_of, iw_of
+    p.q.inside = p.q.outside = 0
+    for c in range(s.OW + 2):
+        if iw_of[c] < 0 or (c > start and iw_of[c] != iw_of[c - 1] + 1):
+            start = c + (iw_of[c] < 0)
+        if c + 1 - start > p.q.outside - p.q.inside:
+            p.q.inside, p.q.outside = start, c + 1
+
+    p.filters = up(p.q.OC, ROWS) // ROWS
+    p.threads = threads_for(p.q.T*16*p.q.OC)
+    p.blocks = max(1, p.q.T // TILES)
+    p.few = p.blocks == 1
+    if p.blocks > p.threads:
+        p.blocks -= p.blocks % p.threads  # the same for each
+    p.tiles = up(up(p.q.T, L) // L, p.blocks) // p.blocks*L
+    cdef Py_ssize_t U = 36*U_plane(like, p.q.IC), V = 36*V_plane(like, p.q.IC, p.tiles)
+    p.shared = V if p.few else p.filters*U
+    p.own = (input_scratch(like, p.tiles) + (U if p.few else V) + 36*M_plane(like, p.tiles)
+             + output_scratch(like, p.tiles))
+    return p
+
+
+cdef inline Py_ssize_t workspace(const vec *like, const plan *p) noexcept nogil:
+    """Bytes: an offset table, what threads share, and what each has."""
+    cdef Py_ssize_t size = sizeof(float) if vec is vf else sizeof(double)
+    return up(p.q.IC, 8)*sizeof(Py_ssize_t) + (p.shared + p.threads*p.own)*size
+
+
+# --- the parts -----------------------------------------------------------------------------
+
+
+cdef void multiply(
+    vec *M, const vec *U, const vec *V, const Py_ssize_t *off, const plan *p,
+    Py_ssize_t filters, Py_ssize_t tiles
+) noexcept nogil:
+    """M[point] = U[point] @ V[point], for all 36 points."""
+    cdef Py_ssize_t L = lanes(U), vectors = up(tiles, L) // L, point, r, v
+    cdef Py_ssize_t U_stride = U_plane(U, p.q.IC), ldw = U_row(U, p.q.IC)
+    cdef Py_ssize_t V_stride = V_plane(V, p.q.IC, p.tiles), M_stride = M_plane(M, p.tiles)
+    cdef vec zeros[ROWS]
+    clear(zeros, ROWS)
+    for point in range(36):
+        for v from 0 <= v < vectors by NV:
+            for r from 0 <= r < filters by MR:
+                tile(<int> min(<Py_ssize_t> MR, filters - r), <int> min(<Py_ssize_t> NV, vectors - v),
+                     at(M, point*M_stride + r*p.tiles + v*L), p.tiles, at(V, point*V_stride + v*L), off,
+                     at(U, point*U_stride + r*ldw), ldw, p.q.IC, zeros)
+
+
+cdef void filters_times_tiles(
+    vec *y, const vec *b, const vec *U, const vec *V, const Py_ssize_t *off, vec *M,
+    const plan *p, Py_ssize_t block, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """Multiply one block of filters by tiles start..stop, and finish the outputs."""
+    cdef Py_ssize_t r, oc = block*ROWS, filters = min(<Py_ssize_t> ROWS, p.q.OC - oc)
+    cdef vec *pixels = at(M, 36*M_plane(M, p.tiles))
+    multiply(M, U, V, off, p, filters, stop - start)
+    for r in range(filters):
+        transform_outputs(at(y, (oc + r)*p.q.OH*p.q.OW), at(M, r*p.tiles), M_plane(M, p.tiles),
+                          at(b, oc + r), pixels, &p.q, start, stop)
+
+
+cdef void some_filters(vec *U, const vec *w, const plan *p, Py_ssize_t block) noexcept nogil:
+    transform_filters(U, at(w, block*ROWS*p.q.IC*9), min(<Py_ssize_t> ROWS, p.q.OC - block*ROWS), p.q.IC)
+
+
+cdef void one_input(
+    vec *V, const vec *x, const vec *x_end, vec *scratch, const plan *p,
+    Py_ssize_t ic, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    transform_inputs(at(V, ic*p.tiles), V_plane(x, p.q.IC, p.tiles), at(x, ic*p.q.IH*p.q.IW), x_end,
+                     scratch, &p.q, start, stop)
+
+
+# --- both orders ---------------------------------------------------------------------------
+
+
+cdef inline vec *own(vec *shared, const plan *p) noexcept nogil:
+    """This thread's workspace."""
+    return at(shared, p.shared + threadid()*p.own)
+
+
+cdef void few_tiles(
+    vec *y, const vec *x, const vec *x_end, const vec *w, const vec *b, const Py_ssize_t *off,
+    vec *V, const plan *p
+) noexcept nogil:
+    cdef Py_ssize_t ic, block, M = 36*U_plane(x, p.q.IC)
+    with nogil, parallel(num_threads=p.threads):
+        for ic in prange(p.q.IC, schedule="static"):
+            one_input(V, x, x_end, own(V, p), p, ic, 0, p.q.T)
+        for block in prange(p.filters, schedule="static"):
+            some_filters(own(V, p), w, p, block)
+            filters_times_tiles(y, b, own(V, p), V, off, at(own(V, p), M), p, block, 0, p.q.T)
+
+
+cdef void many_tiles(
+    vec *y, const vec *x, const vec *x_end, const vec *w, const vec *b, const Py_ssize_t *off,
+    vec *U, const plan *p, Py_ssize_t first, Py_ssize_t last
+) noexcept nogil:
+    """Blocks first..last; the filters are transformed along with block 0."""
+    cdef Py_ssize_t block, U_block = 36*U_plane(x, p.q.IC)
+    with nogil, parallel(num_threads=p.threads):
+        if first == 0:
+            for block in prange(p.filters, schedule="static"):
+                some_filters(at(U, block*U_block), w, p, block)
+        for block in prange(first, last, schedule="static"):
+            all_filters(y, x, x_end, b, off, U, own(U, p), p, block_start(x, p, block),
+                        block_start(x, p, block + 1))
+
+
+cdef void all_filters(
+    vec *y, const vec *x, const vec *x_end, const vec *b, const Py_ssize_t *off, const vec *U, vec *mine,
+    const plan *p, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """Tiles start..stop, through all channels and filters."""
+    cdef Py_ssize_t ic, block, U_block = 36*U_plane(x, p.q.IC)
+    cdef vec *V = at(mine, input_scratch(x, p.tiles))
+    cdef vec *M = at(V, 36*V_plane(x, p.q.IC, p.tiles))
+    for ic in range(p.q.IC):
+        one_input(V, x, x_end, mine, p, ic, start, stop)
+    for block in range(p.filters):
+        filters_times_tiles(y, b, at(U, block*U_block), V, off, M, p, block, start, stop)
+
+
+# --- the whole -----------------------------------------------------------------------------
+
+
+cdef Py_ssize_t convolve(
+    vec *y, const vec *x, const vec *w, const vec *b, const conv_shape *s, const plan *p, void *memory,
+    Py_ssize_t done, Py_ssize_t at_once
+) noexcept nogil:
+    """Do the next blocks of tiles, of all groups' in a row, and return how many are done then."""
+    cdef Py_ssize_t *off = <Py_ssize_t *> memory
+    cdef vec *shared = <vec *> (off + up(p.q.IC, 8))
+    cdef const vec *x_end = at(x, s.N*p.q.x_image)
+    cdef Py_ssize_t g = done // p.blocks, first = done % p.blocks, last = min(p.blocks, first + at_once), ic
+    y = at(y, g*p.q.OC*p.q.OH*p.q.OW)
+    x = at(x, g*p.q.IC*p.q.IH*p.q.IW)
+    w = at(w, g*p.q.OC*p.q.IC*9)
+    b = at(b, g*p.q.OC)
+    for ic in range(p.q.IC):
+        off[ic] = ic*p.tiles
+    if p.few:
+        few_tiles(y, x, x_end, w, b, off, shared, p)
+    else:
+        many_tiles(y, x, x_end, w, b, off, shared, p, first, last)
+    return done + last - first
+
+
+cdef int convolve_all(
+    vec *y, const vec *x, const vec *w, const vec *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) except -1:
+    """Allocate, and let Ctrl-C in between blocks."""
+    cdef plan p = make_plan(x, ih_of, iw_of, s)
+    cdef Py_ssize_t done = 0, size = workspace(x, &p)
+    cdef Py_ssize_t at_once = contract.blocks_at_once(p.tiles*16*p.q.OC*p.q.IC*9 // SPEED + 1)
+    cdef void *memory = malloc(size)
+    if memory == NULL:
+        raise MemoryError(f"winograd needs {size:,} bytes of workspace; algorithm='direct' needs next to none")
+    try:
+        while done < s.G*p.blocks:
+            with nogil:
+                done = convolve(y, x, w, b, s, &p, memory, done, at_once)
+            contract.signals()
+    finally:
+        free(memory)
+    return 0
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def conv2d(
+    cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+):
+    """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, 3, 3) and b (OC,)."""
+    cdef conv_shape s
+    cdef int typenum = contract.conv2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    if (s.KH, s.KW, SH, SW, DH, DW) != (3, 3, 1, 1, 1, 1):
+        raise ValueError("winograd needs a 3x3 kernel, stride 1 and dilation 1")
+    cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
+    cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
+    if typenum == cnp.NPY_FLOAT32:
+        convolve_all(<vf *> y.data, <const vf *> x.data, <const vf *> w.data, <const vf *> b.data, ih, iw, &s)
+    else:
+        convolve_all(<vd *> y.data, <const vd *> x.data, <const vd *> w.data, <const vd *> b.data, ih, iw, &s)
