@@ -39,6 +39,8 @@ cdef extern from *:
             CONVKIT_SHUFFLE(V, I, a, b, l/2 + l%2*(int) (sizeof a/sizeof a[0])) \
         static inline V convkit_highs_##s(V a, V b) \
             CONVKIT_SHUFFLE(V, I, a, b, (int) (sizeof a/sizeof a[0])/2 + l/2 + l%2*(int) (sizeof a/sizeof a[0])) \
+        static inline V convkit_next_##s(V a, V b) \
+            CONVKIT_SHUFFLE(V, I, a, b, l + 1) \
         static inline V convkit_within_##s(V a, V b, int p) \
             CONVKIT_SHUFFLE(V, I, a, b, 3*l + p < 2*(int) (sizeof a/sizeof a[0]) ? 3*l + p : 0) \
         static inline V convkit_beyond_##s(V a, V b, int p) \
@@ -52,6 +54,8 @@ cdef extern from *:
     vd lows_d "convkit_lows_d"(vd a, vd b) noexcept nogil
     vf highs_f "convkit_highs_f"(vf a, vf b) noexcept nogil
     vd highs_d "convkit_highs_d"(vd a, vd b) noexcept nogil
+    vf next_f "convkit_next_f"(vf a, vf b) noexcept nogil
+    vd next_d "convkit_next_d"(vd a, vd b) noexcept nogil
     vf within_f "convkit_within_f"(vf a, vf b, int p) noexcept nogil
     vd within_d "convkit_within_d"(vd a, vd b, int p) noexcept nogil
     vf beyond_f "convkit_beyond_f"(vf a, vf b, int p) noexcept nogil
@@ -128,6 +132,14 @@ cdef inline vec highs(vec a, vec b) noexcept nogil:
         return highs_f(a, b)
     else:
         return highs_d(a, b)
+
+
+cdef inline vec next_lane(vec a) noexcept nogil:
+    """a[1], a[2]..., and a[0] last."""
+    if vec is vf:
+        return next_f(a, a)
+    else:
+        return next_d(a, a)
 
 
 cdef inline inlined split(vec *out, vec a, vec b, vec c) noexcept nogil:

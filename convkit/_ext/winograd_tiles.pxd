@@ -15,11 +15,11 @@ streams that are written side by side would evict one another from the cache.
 
 from convkit._ext.vec cimport at, clear, copy, evens, lanes, load, move, odds, splat, store, vd, vec, vf, zero
 from convkit._ext.winograd_lines cimport (
-    filter_line, highs, input_line, lows, output_line, split
+    filter_line, highs, input_line, lows, next_lane, output_line, split
 )
 
 cdef enum:
-    ROWS = 8    # filters of one block of U and M
+    ROWS = 32    # filters of one block of U and M
     APART = 16  # elements between planes, to keep their distance from being a power of two
 
 
@@ -164,11 +164,15 @@ cdef inline void down_edge(
 cdef inline void by_columns(
     vec *planes, Py_ssize_t plane, const vec *strips, Py_ssize_t pitch, Py_ssize_t tiles
 ) noexcept nogil:
-    """Sort each strip's pixels by their column in the tile, of which two are the next tile's too."""
+    """Sort each strip's pixels by their column in the tile.
+
+    Columns 4 and 5 are the next tile's 0 and 1, one lane further. The last lane has no next one, so
+    each vector of tiles overlaps the one before by a lane.
+    """
     cdef Py_ssize_t i, t, v, L = lanes(planes)
-    cdef vec a, b, c, d, ab, cd
-    for v in range(parts(tiles, L)):
-        t = v*L
+    cdef vec a, b, c, d, ab, cd, column
+    for v in range(parts(tiles, L - 1)):
+        t = v*(L - 1)
         for i in range(6):
             a = load(strips, i*pitch + 4*t)
             b = load(strips, i*pitch + 4*t + L)
@@ -176,18 +180,16 @@ cdef inline void by_columns(
             d = load(strips, i*pitch + 4*t + 3*L)
             ab = evens(a, b)
             cd = evens(c, d)
-            store(planes, (6*i + 0)*plane + t, evens(ab, cd))
+            column = evens(ab, cd)
+            store(planes, 6*i*plane + t, column)
+            store(planes, (6*i + 4)*plane + t, next_lane(column))
             store(planes, (6*i + 2)*plane + t, odds(ab, cd))
             ab = odds(a, b)
             cd = odds(c, d)
-            store(planes, (6*i + 1)*plane + t, evens(ab, cd))
+            column = evens(ab, cd)
+            store(planes, (6*i + 1)*plane + t, column)
+            store(planes, (6*i + 5)*plane + t, next_lane(column))
             store(planes, (6*i + 3)*plane + t, odds(ab, cd))
-            a = load(strips, i*pitch + 4*t + 4)
-            b = load(strips, i*pitch + 4*t + L + 4)
-            c = load(strips, i*pitch + 4*t + 2*L + 4)
-            d = load(strips, i*pitch + 4*t + 3*L + 4)
-            store(planes, (6*i + 4)*plane + t, evens(evens(a, b), evens(c, d)))
-            store(planes, (6*i + 5)*plane + t, evens(odds(a, b), odds(c, d)))
 
 
 cdef inline void transform_inputs(
