@@ -14,7 +14,7 @@ CYTHON_SOURCES := $(shell find convkit/_ext -name '*.pyx' -o -name '*.pxd')
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
 
-tour: .venv/tour.installed .venv/compiled  ## every operation at work on a photograph: writes tour.html
+tour: .venv/tour.installed .venv/compiled  ## every operation at work on a photograph: writes convkit-tour.html
 	$(BIN)/convkit tour
 
 test: .venv/test.installed .venv/compiled  ## all tests and doctests, on two processes
@@ -31,7 +31,8 @@ docs: .venv/docs.installed .venv/compiled  ## the documentation, in docs/_build/
 	$(BIN)/sphinx-build -W -n --keep-going -b html docs docs/_build/html
 
 bench: .venv/bench.installed .venv/compiled  ## time every kernel, grouped by operation and case
-	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group
+	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group \
+	    --benchmark-columns=median,min,max,rounds --benchmark-sort=median
 
 clean:  ## remove what builds, tests and docs made; .venv stays
 	rm -rf build dist docs/_build .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

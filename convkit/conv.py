@@ -215,7 +215,8 @@ def conv2d_backward(
     needs : (bool, bool, bool)
         Which of the three gradients to compute.
     algorithm, backend : str
-        As for :func:`conv2d`.
+        Which kernels compute `grad_x` (a ``conv_transpose2d``) and `grad_w` (a
+        ``conv2d_grad_w``): an algorithm that is named must be there for both.
 
     Returns
     -------

@@ -299,6 +299,8 @@ def _rows(shape: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
 def _check_seed(seed: int | None) -> int:
     if seed is None:
         return secrets.randbits(64)
+    if isinstance(seed, bool):
+        raise TypeError(f"seed must be an int, got {seed!r}")
     try:
         seed = index(seed)
     except TypeError:

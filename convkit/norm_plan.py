@@ -244,11 +244,19 @@ def check_running(
         if not v.flags.writeable:
             raise ValueError(f"{name} is read-only, and training updates it in place")
         for other, a in others.items():
-            if a is not None and np.may_share_memory(v, a):
+            if a is not None and _share(v, a):
                 raise ValueError(f"{name} shares memory with {other}, and training updates it in place")
-    if np.may_share_memory(running_mean, running_var):
+    if _share(running_mean, running_var):
         raise ValueError("running_mean and running_var share memory")
     return running_mean, running_var
+
+
+def _share(a: np.ndarray, b: np.ndarray) -> bool:
+    """Tell whether two arrays have a cell in common (two columns of one table have none), or may have one.
+
+    To be certain can take exponential time, hence the limit, of which NumPy's annotations do not know.
+    """
+    return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
 
 
 def move(running: np.ndarray, batch: np.ndarray, factor: float) -> None:
@@ -265,6 +273,6 @@ def running_statistics(
             raise ValueError(f"evaluation needs {name}")
         statistics.append(vector(v, view.weight[0], name, dtype).astype(np.float64))
     mean, var = statistics
-    if np.any(var < 0):
+    if (var < 0).any():
         raise ValueError(f"running_var must be at least 0, got {var.min()}")
     return mean, invstd_of(var, eps)

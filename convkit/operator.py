@@ -164,7 +164,8 @@ class ConvolutionOperator:
             if a.shape != shape:
                 raise ValueError(f"{name} must have shape {shape}, got {a.shape}")
         products = grad_y.ravel()[self.row].astype(np.float64) * x.ravel()[self.column]
-        return np.bincount(self.tie, products, self.w.size).reshape(self.w.shape)
+        sums = np.bincount(self.tie, products, self.w.size)  # integers, where there is no product at all
+        return sums.astype(np.float64).reshape(self.w.shape)
 
     def __repr__(self) -> str:
         return (

@@ -1,0 +1,104 @@
+"""Sphinx runs the Python of a page while it reads the page, and shows what came out.
+
+``{run}`` shows its code, what it printed, and its last value: a drawing (a Matplotlib Axes, or a
+dict of captions and drawings, which stand side by side) becomes inline SVG in the page's own ink.
+A false assertion stops the build.
+
+Options of ``{run}``: ``:hide:`` leaves the code out, ``:table:`` reads what was printed as
+Markdown, ``:alt:`` describes a drawing to those who do not see it, ``:caption:`` stands below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from docutils.statemachine import StringList
+from matplotlib.axes import Axes
+from page_code import PageCode
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+from convkit.tour.encode import svg
+
+
+def page_code(env: Any) -> PageCode:
+    """Return the namespace of the page that is being read; Sphinx forgets it with the page."""
+    return env.temp_data.setdefault("convkit page code", PageCode(str(env.doc2path(env.docname))))
+
+
+class Run(SphinxDirective):
+    """The fence ``{run}``."""
+
+    has_content = True
+    option_spec: ClassVar = {
+        "hide": directives.flag,
+        "table": directives.flag,
+        "alt": directives.unchanged,
+        "caption": directives.unchanged,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        code = "\n".join(self.content)
+        try:
+            printed, value = page_code(self.env).run(code, self.content_offset + 1)
+        except Exception as error:
+            where = f"{self.env.doc2path(self.env.docname)}:{self.lineno}"
+            raise ExtensionError(f"{where}: {type(error).__name__}: {error}", error) from error
+        shown: list[nodes.Node] = []
+        if "hide" not in self.options:
+            shown.append(nodes.literal_block(code, code, language="python"))
+        if isinstance(value, Axes):
+            value = {"": value}
+        if isinstance(value, Mapping):
+            return [*shown, self.figure(value)]
+        if "table" in self.options:
+            return [*shown, *self.parsed(printed)]
+        if value is not None:
+            printed += f"{value!r}\n"
+        if printed:
+            shown.append(nodes.literal_block(printed, printed.rstrip(), language="none", classes=["output"]))
+        return shown
+
+    def figure(self, drawings: Mapping[str, Axes]) -> nodes.Node:
+        figure = nodes.container(classes=["drawings", "several"] if len(drawings) > 1 else ["drawings"])
+        for label, ax in drawings.items():
+            alt = " ".join(filter(None, (self.options.get("alt", ""), label)))
+            if not alt:
+                raise ExtensionError(f"{self.env.docname}:{self.lineno}: a drawing needs :alt:")
+            cell = nodes.container(classes=["drawing"])
+            cell += nodes.raw("", svg(ax, alt), format="html")
+            if label:
+                cell += nodes.paragraph(label, label, classes=["label"])
+            figure += cell
+        if "caption" in self.options:
+            caption = nodes.container(classes=["drawing-caption"])
+            caption += self.parsed(self.options["caption"])
+            figure += caption
+        return figure
+
+    def parsed(self, text: str) -> list[nodes.Node]:
+        holder = nodes.container()
+        lines = StringList(text.splitlines(), self.env.doc2path(self.env.docname))
+        self.state.nested_parse(lines, self.content_offset, holder)
+        return holder.children
+
+
+class Value(SphinxRole):
+    """The role ``{value}``."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        try:
+            text = page_code(self.env).text_of(self.text)
+        except Exception as error:
+            where = f"{self.env.doc2path(self.env.docname)}:{self.lineno}"
+            raise ExtensionError(f"{where}: {self.text}: {type(error).__name__}: {error}", error) from error
+        return [nodes.inline(text, text, classes=["value"])], []
+
+
+def setup(app: Any) -> dict[str, bool]:
+    app.add_directive("run", Run)
+    app.add_role("value", Value())
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,96 @@
+"""Bad options: refused by name, with the numbers, before any work is done."""
+
+import inspect
+
+import numpy as np
+import pytest
+from api_calls import CALLS, VECTOR, refused
+
+import convkit
+
+LEAST_ONE = ("stride", "dilation", "groups", "kernel_size", "output_size", "num_groups")
+OPTIONS = [
+    (name, option)
+    for name in CALLS
+    for option in (*LEAST_ONE, "padding", "output_padding")
+    if option in inspect.signature(getattr(convkit, name)).parameters and name != "prepare_conv2d"
+]
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_rule_29_options_out_of_range(name, option):
+    """hardening: zero or negative stride, dilation, groups, window; size arithmetic overflows."""
+    many = (lambda v: (v, v)) if name.startswith("pad") else (lambda v: v)
+    bad = [-(2**63) - 1, 2**63, 2**100]
+    if not name.startswith("pad"):  # whose negative padding crops
+        bad += [-1] + [0] * (option in LEAST_ONE)
+    for value in bad:
+        message = refused(name, ValueError, f"{option} must", **{option: many(value)})
+        assert str(value) in message
+
+
+@pytest.mark.parametrize(("name", "option"), OPTIONS)
+def test_options_of_the_wrong_length_or_type(name, option):
+    """hardening: option list of wrong length."""
+    for wrong in ((1, 1, 1), (), [[1], 1, 2]):
+        refused(name, (ValueError, TypeError), f"{option} must", **{option: wrong})
+    for wrong in (1.0, True, None, {1}, {"a": 1}, b"12", 1j, (1, None), (1.5, 2)):
+        if wrong is None and option == "stride" and "pool" in name:
+            continue  # the window's size
+        refused(name, (TypeError, ValueError), f"{option} must", **{option: wrong})
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "bad", "error", "message"),
+    [
+        ("conv2d", "padding", "full", ValueError, 'padding must be "same", "valid"'),
+        ("conv2d", "padding", ((1, 1), 1), ValueError, r"padding must hold 2 \(before, after\) pairs"),
+        ("conv2d", "padding", ((1, 1, 1), (1, 1)), ValueError, r"padding must hold \(before, after\) pairs"),
+        ("conv2d", "padding", ((1, -1), (1, 1)), ValueError, "padding must be at least 0"),
+        ("conv2d", "padding_mode", "mirror", ValueError, "padding_mode must be one of zeros, reflect"),
+        ("conv2d", "padding_mode", ["zeros"], ValueError, "padding_mode must be one of"),
+        ("conv2d", "padding_mode", None, ValueError, "padding_mode must be one of"),
+        ("conv_transpose2d", "padding", "same", ValueError, "padding of a transposed convolution"),
+        ("conv_transpose2d", "output_padding", 1, ValueError, "smaller than stride 1 or dilation 1, got 1"),
+        ("conv2d_backward", "needs", (True, True), ValueError, "needs must be three booleans"),
+        ("pad", "mode", "zeros", ValueError, "mode must be one of constant, reflect"),
+        ("pad", "mode", {}, ValueError, "mode must be one of constant, reflect"),
+        ("pad", "padding", (1, 1, 1), ValueError, "last axis first"),
+        ("pad", "padding", 1, ValueError, "last axis first"),
+        ("pad", "value", "0", TypeError, "value must be a number, got '0'"),
+        ("pad", "value", 1j, TypeError, "value must be a number, got 1j"),
+        ("pad", "value", 10**400, ValueError, "value must fit 64 bits"),
+        ("avg_pool2d", "padding", 2, ValueError, "at most half the window, got padding 2 for window 2"),
+        ("avg_pool2d", "divisor_override", 0, ValueError, "divisor_override must not be 0"),
+        ("avg_pool2d", "divisor_override", 1.5, TypeError, "divisor_override must be an int, got 1.5"),
+        ("avg_pool2d", "divisor_override", (2, 2), TypeError, "divisor_override must be an int"),
+        ("batch_norm", "eps", -1e-5, ValueError, "eps must be finite and at least 0, got -1e-05"),
+        ("batch_norm", "eps", np.nan, ValueError, "eps must be finite"),
+        ("batch_norm", "eps", "1e-5", TypeError, "eps must be a number"),
+        ("batch_norm", "running_var", -VECTOR, ValueError, "running_var must be at least 0, got -1.0"),
+        ("batch_norm", "running_mean", None, ValueError, "evaluation needs running_mean"),
+        ("layer_norm", "normalized_shape", 5.0, TypeError, "normalized_shape must be an int"),
+        ("dropout", "p", "half", TypeError, "p must be a number"),
+        ("dropout", "p", True, TypeError, "p must be a number, got True"),
+        ("dropout", "seed", 1.0, TypeError, "seed must be an int, got 1.0"),
+        ("dropout", "seed", True, TypeError, "seed must be an int, got True"),
+        (
+            "convolution_operator",
+            "input_shape",
+            (3, 6.0, 5),
+            TypeError,
+            "input_shape must be an array or its shape",
+        ),
+        ("convolution_operator", "input_shape", (3, -6, 5), ValueError, "input_shape as a shape must hold"),
+    ],
+)
+def test_options_by_hand(name, option, bad, error, message):
+    refused(name, error, message, **{option: bad})
+
+
+@pytest.mark.parametrize(
+    ("count", "error"), [(0, ValueError), (-1, ValueError), (1.0, TypeError), (True, TypeError)]
+)
+def test_rule_16_the_number_of_batches_counts_this_one(count, error):
+    options = {"training": True, "momentum": None, "num_batches_tracked": count}
+    refused("batch_norm", error, "num_batches_tracked must be", **options)

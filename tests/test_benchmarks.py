@@ -1,0 +1,49 @@
+"""The benchmarks time everything that the registry has, and nothing that is wrong."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convkit import dispatch
+
+sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
+
+from realistic import PAIRS, SIZES, runs_on
+from verified import verified_call
+
+
+def test_every_kernel_is_timed():
+    assert {k for _, k in PAIRS} == set(dispatch.KERNELS)
+
+
+def test_every_operation_is_timed_on_a_tiny_case_and_on_a_layer():
+    for op in {k.op for k in dispatch.KERNELS}:
+        assert {"tiny", "layer"} <= {t.size for t, _ in PAIRS if t.case.op == op}, op
+
+
+def test_groups_tell_cases_apart():
+    cases = {id(t.case): t.group for t, _ in PAIRS}
+    assert len(set(cases.values())) == len(cases)
+
+
+def test_interpreted_loops_run_on_tiny_cases_alone():
+    (loops,) = (k for k in dispatch.KERNELS if (k.op, k.algorithm) == ("avg_pool2d", "window_loops"))
+    assert [size for size in SIZES if runs_on(loops, size)] == ["tiny"]
+
+
+@pytest.mark.parametrize("fault", ["nan", "one element", "nothing written"])
+def test_a_wrong_kernel_is_not_timed(fault):
+    timed, line = next((t, k) for t, k in PAIRS if t.group == "conv2d tiny 3x3" and k.algorithm == "im2col")
+    right = dispatch.load(line).kernel
+
+    def wrong(y, *inputs):
+        if fault == "nothing written":
+            return
+        right(y, *inputs)
+        y.flat[-1] = np.nan if fault == "nan" else y.flat[-1] + 1e-3
+
+    with pytest.raises(AssertionError, match="elements are wrong"):
+        verified_call(timed.case, wrong)
+    verified_call(timed.case, right)()

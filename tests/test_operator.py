@@ -1,0 +1,82 @@
+"""A convolution as the sparse matrix that it is: three ways to one result."""
+
+import numpy as np
+import pytest
+from compare import assert_equal
+from geometries import geometries, integers, quick
+from hypothesis import given
+
+import convkit
+
+CONV = {1: convkit.conv1d, 2: convkit.conv2d}
+BACKWARD = {1: convkit.conv1d_backward, 2: convkit.conv2d_backward}
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+def test_matrix_transpose_and_ties_are_convolution_and_its_gradients(rank):
+    @quick
+    @given(geometries(rank))
+    def check(drawn):
+        geometry, mode = drawn
+        shape, out = (s[-rank - 1 :] for s in (geometry.x, geometry.y))
+        x, w, grad_y = integers(*shape), integers(*geometry.w, seed=1), integers(*out, seed=2)
+        options = {**geometry.options, "padding_mode": mode}
+        A = convkit.convolution_operator(w, shape, **options)
+        assert A.output_shape == out
+        assert_equal((A @ x.ravel()).reshape(out), CONV[rank](x, w, **options))
+        grad_x, grad_w, _ = BACKWARD[rank](grad_y, x, w, **options)
+        assert_equal((A.T @ grad_y.ravel()).reshape(shape), grad_x)
+        assert_equal(A.tie_gradient(grad_y, x), grad_w)
+
+    check()
+
+
+def test_numbers_of_a_3x3_on_a_28x28_image():
+    """529,984 cells, 6,084 of them non-zero, 9 free values."""
+    A = convkit.convolution_operator(np.ones((1, 1, 3, 3)), (1, 28, 28))
+    assert A.shape == (26 * 26, 28 * 28)
+    assert (A.cells, A.nonzeros, A.free_values) == (529_984, 6_084, 9)
+    assert A.dense_bytes == 529_984 * 8
+    assert A.matrix.nnz == 6_084
+    assert (
+        repr(A) == "convolution of (1, 28, 28) into (1, 26, 26): 529,984 cells, 6,084 non-zero, 9 free values"
+    )
+
+
+def test_weights_are_tied_and_reflection_adds_two_in_one_cell():
+    A = convkit.convolution_operator(
+        np.array([[[1.0, 10.0, 100.0]]]), (1, 3), padding=1, padding_mode="reflect"
+    )
+    want = np.array([[10.0, 101.0, 0.0], [1.0, 10.0, 100.0], [0.0, 101.0, 10.0]])
+    assert_equal(A.matrix.toarray(), want)
+    assert A.nonzeros == 7
+    assert len(A.tie) == 9
+
+
+def test_it_keeps_its_own_weights_and_their_dtype():
+    w = np.ones((1, 1, 2), np.float32)
+    A = convkit.convolution_operator(w, [1, 3])
+    w[...] = 7
+    assert_equal(A.matrix.toarray(), np.array([[1, 1, 0], [0, 1, 1]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("w", "shape", "error"),
+    [
+        (np.ones((1, 1, 2)), (3,), "input_shape must be"),
+        (np.ones((1, 1, 2)), (2, 3), "input channels"),
+        (np.ones((1, 2)), (1, 3), "w must have shape"),
+        (np.ones((1, 1, 5)), (1, 3), "does not fit"),
+    ],
+)
+def test_what_has_no_operator(w, shape, error):
+    with pytest.raises(ValueError, match=error):
+        convkit.convolution_operator(w, shape)
+
+
+def test_gradients_of_the_wrong_shape():
+    A = convkit.convolution_operator(np.ones((1, 1, 2)), (1, 3))
+    with pytest.raises(ValueError, match=r"grad_y must have shape \(1, 2\), got \(2,\)"):
+        A.tie_gradient(np.ones(2), np.ones((1, 3)))
+    with pytest.raises(TypeError, match="input_shape must be an array or its shape, got int"):
+        convkit.convolution_operator(np.ones((1, 1, 2)), 3)
