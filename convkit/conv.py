@@ -7,6 +7,7 @@ images of height 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from .conv_plan import (
     three_needs,
     turned,
 )
-from .dispatch import pick
+from .dispatch import Call, last_call, pick
+from .rules import Layer
 
 __all__ = ["ConvGradients", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward"]
 
@@ -167,7 +169,9 @@ def _conv(
     algorithm: str,
     backend: str,
     out: np.ndarray | None,
+    made_ready: Callable[[Call, Layer], tuple] | None = None,
 ) -> np.ndarray:
+    """Validate, plan, pick and call. `made_ready` gives a kernel's further arguments, if it has any."""
     x, w = operand(x, "x"), operand(w, "w")
     options = lookup_options(stride=stride, padding=padding, dilation=dilation, groups=groups)
     plan = conv_plan(x.shape, w.shape, rank, *options, padding_mode)
@@ -175,9 +179,10 @@ def _conv(
         same_dtype(x=x, w=w)
     b = bias_of(b, plan.y[1], x.dtype)
     y = output(plan.result, x.dtype, out, (x, w, b))
-    kernel = pick("conv2d", backend, algorithm)
+    kernel = pick("conv2d", backend, algorithm, plan.layer)
     if x.size:
-        kernel(y.reshape(plan.y), x.reshape(plan.x), turned(w, flip).reshape(plan.w), b, *plan.tables)
+        more = made_ready(last_call(), plan.layer) if made_ready else ()
+        kernel(y.reshape(plan.y), x.reshape(plan.x), turned(w, flip).reshape(plan.w), b, *plan.tables, *more)
     return finish(y, out)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import geometry
 from .arrays import IntOrInts, output, vector
 from .dispatch import pick
+from .rules import Layer
 
 __all__ = [
     "ConvGradients",
@@ -54,6 +55,7 @@ class Plan(NamedTuple):
     y: tuple[int, int, int, int]
     tables: tuple[Any, ...]  # ih_of, iw_of, SH, SW, DH, DW: the end of every kernel's arguments
     result: tuple[int, ...]  # y as the caller sees it: without the axes that he did not give
+    layer: Layer  # the numbers of the convolution, or of the one that this transposes
 
 
 @geometry.remembered
@@ -123,7 +125,7 @@ def transpose_plan(
     y_shape = geometry.check_allocation((*x_shape[: -rank - 1], w_shape[1] * g, *out), 4)
     # It is the convolution from `out` back to `size` whose tables are needed.
     tables = tuple(geometry.index_table(n, *p_, padding_mode) for n, p_ in zip(out, p, strict=True))
-    return _lifted(x_shape, w_shape, y_shape, rank, tables, s, d)
+    return _lifted(x_shape, w_shape, y_shape, rank, tables, s, d, transposed=True)
 
 
 def _check_shapes(x_shape: tuple[int, ...], w_shape: tuple[int, ...], rank: int) -> None:
@@ -145,6 +147,7 @@ def _lifted(
     tables: tuple[np.ndarray, ...],
     s: tuple[int, ...],
     d: tuple[int, ...],
+    transposed: bool = False,
 ) -> Plan:
     """Add the axes that a kernel has and the caller left out: a batch of 1, a height of 1."""
 
@@ -155,7 +158,9 @@ def _lifted(
     if rank == 1:
         tables = (geometry.index_table(1, 0, 0), *tables)
         s, d = (1, *s), (1, *d)
-    return Plan(lift(x), lift(w), lift(y), (*tables, *s, *d), y)
+    x4, w4, y4 = lift(x), lift(w), lift(y)
+    large, small = (y4, x4) if transposed else (x4, y4)
+    return Plan(x4, w4, y4, (*tables, *s, *d), y, Layer.of(small, large, w4, *s, *d))
 
 
 # --- running kernels -----------------------------------------------------------------------

@@ -17,21 +17,23 @@ the tiles that read it.
 """
 
 cimport numpy as cnp
-from cython cimport floating
 from cython.parallel cimport parallel, prange, threadid
 from libc.stdlib cimport free, malloc
 
 from convkit._ext cimport contract
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR, NV, tile
+from convkit._ext.panels cimport conv2d_by_panels
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport at, clear, lanes, vd, vec, vf
 from convkit._ext.winograd_tiles cimport (
-    M_plane, ROWS, U_plane, U_row, V_plane, input_scratch, output_scratch, problem,
+    M_plane, ROWS, U_plane, U_row, V_plane, input_scratch, output_scratch, parts, problem,
     transform_filters, transform_inputs, transform_outputs, up
 )
 
 cnp.import_array()
+
+import numpy as np
 
 cdef enum:
     TILES = 48  # of a block: whole tiles of the microkernel; V of 256 channels is then 1.7 MB
@@ -44,6 +46,7 @@ cdef enum:
 cdef struct plan:
     problem q
     bint few               # few tiles: one block of them
+    bint ready             # many tiles, and U was made before
     Py_ssize_t blocks      # of tiles
     Py_ssize_t tiles       # of the largest block: the distance between rows of V and M
     Py_ssize_t filters     # blocks of filters
@@ -59,8 +62,9 @@ cdef inline Py_ssize_t block_start(const vec *like, const plan *p, Py_ssize_t bl
 
 
 cdef plan make_plan(
-    const vec *like, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+    const vec *like, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, bint ready
 ) noexcept nogil:
+    """Cut up the work; the filters are `ready` if U is there already."""
     cdef plan p
     cdef Py_ssize_t c, start = 0, L = lanes(like)
     p.q.IC, p.q.OC = s.IC // s.G, s.OC // s.G
@@ -70,21 +74,22 @@ cdef plan make_plan(
     p.q.T = s.N*p.q.TH*p.q.TW
     p.q.ih_of, p.q.iw_of = ih_of, iw_of
     p.q.inside = p.q.outside = 0
-    for c in range(s.OW + 2):
+    for c in range(s.OW + 2 if iw_of else 0):
         if iw_of[c] < 0 or (c > start and iw_of[c] != iw_of[c - 1] + 1):
             start = c + (iw_of[c] < 0)
         if c + 1 - start > p.q.outside - p.q.inside:
             p.q.inside, p.q.outside = start, c + 1
 
     p.filters = up(p.q.OC, ROWS) // ROWS
-    p.threads = threads_for(p.q.T*16*p.q.OC)
+    p.threads = threads_for(p.q.T*16*9*p.q.OC*p.q.IC // SPEED)
     p.blocks = max(1, p.q.T // TILES)
     p.few = p.blocks == 1
     if p.blocks > p.threads:
         p.blocks -= p.blocks % p.threads  # the same for each
     p.tiles = up(up(p.q.T, L) // L, p.blocks) // p.blocks*L
     cdef Py_ssize_t U = 36*U_plane(like, p.q.IC), V = 36*V_plane(like, p.q.IC, p.tiles)
-    p.shared = V if p.few else p.filters*U
+    p.ready = ready and not p.few
+    p.shared = V if p.few else 0 if ready else p.filters*U
     p.own = (input_scratch(like, p.tiles) + (U if p.few else V) + 36*M_plane(like, p.tiles)
              + output_scratch(like, p.tiles))
     return p
@@ -110,11 +115,12 @@ cdef void multiply(
     cdef vec zeros[ROWS]
     clear(zeros, ROWS)
     for point in range(36):
-        for v from 0 <= v < vectors by NV:
-            for r from 0 <= r < filters by MR:
-                tile(<int> min(<Py_ssize_t> MR, filters - r), <int> min(<Py_ssize_t> NV, vectors - v),
-                     at(M, point*M_stride + r*p.tiles + v*L), p.tiles, at(V, point*V_stride + v*L), off,
-                     at(U, point*U_stride + r*ldw), ldw, p.q.IC, zeros)
+        for v in range(parts(vectors, NV)):
+            for r in range(parts(filters, MR)):
+                tile(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> min(<Py_ssize_t> NV, vectors - v*NV),
+                     at(M, point*M_stride + r*MR*p.tiles + v*NV*L), p.tiles,
+                     at(V, point*V_stride + v*NV*L), off,
+                     at(U, point*U_stride + r*MR*ldw), ldw, p.q.IC, zeros)
 
 
 cdef void filters_times_tiles(
@@ -165,16 +171,19 @@ cdef void few_tiles(
 
 cdef void many_tiles(
     vec *y, const vec *x, const vec *x_end, const vec *w, const vec *b, const Py_ssize_t *off,
-    vec *U, const plan *p, Py_ssize_t first, Py_ssize_t last
+    const vec *ready, vec *shared, const plan *p, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
-    """Blocks first..last; the filters are transformed along with block 0."""
+    """Blocks first..last; the filters are transformed along with block 0, unless they are ready."""
     cdef Py_ssize_t block, U_block = 36*U_plane(x, p.q.IC)
+    cdef const vec *U = ready
+    if not p.ready:
+        U = shared
     with nogil, parallel(num_threads=p.threads):
-        if first == 0:
+        if first == 0 and not p.ready:
             for block in prange(p.filters, schedule="static"):
-                some_filters(at(U, block*U_block), w, p, block)
+                some_filters(at(shared, block*U_block), w, p, block)
         for block in prange(first, last, schedule="static"):
-            all_filters(y, x, x_end, b, off, U, own(U, p), p, block_start(x, p, block),
+            all_filters(y, x, x_end, b, off, U, own(shared, p), p, block_start(x, p, block),
                         block_start(x, p, block + 1))
 
 
@@ -196,8 +205,8 @@ cdef void all_filters(
 
 
 cdef Py_ssize_t convolve(
-    vec *y, const vec *x, const vec *w, const vec *b, const conv_shape *s, const plan *p, void *memory,
-    Py_ssize_t done, Py_ssize_t at_once
+    vec *y, const vec *x, const vec *w, const vec *b, const vec *U, const conv_shape *s, const plan *p,
+    void *memory, Py_ssize_t done, Py_ssize_t at_once
 ) noexcept nogil:
     """Do the next blocks of tiles, of all groups' in a row, and return how many are done then."""
     cdef Py_ssize_t *off = <Py_ssize_t *> memory
@@ -213,46 +222,146 @@ cdef Py_ssize_t convolve(
     if p.few:
         few_tiles(y, x, x_end, w, b, off, shared, p)
     else:
-        many_tiles(y, x, x_end, w, b, off, shared, p, first, last)
+        many_tiles(y, x, x_end, w, b, off, at(U, g*p.filters*36*U_plane(x, p.q.IC)), shared, p, first, last)
     return done + last - first
 
 
-cdef int convolve_all(
+cdef void winograd(
     vec *y, const vec *x, const vec *w, const vec *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef plan p = make_plan(x, ih_of, iw_of, s, False)
+    cdef void *memory = malloc(workspace(x, &p))
+    cdef Py_ssize_t done = 0
+    if memory == NULL:
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        return
+    while done < s.G*p.blocks:
+        done = convolve(y, x, w, b, x, s, &p, memory, done, p.blocks)
+    free(memory)
+
+
+cdef int from_python(
+    vec *y, const vec *x, const vec *w, const vec *b, const vec *U, bint ready,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) except -1:
-    """Allocate, and let Ctrl-C in between blocks."""
-    cdef plan p = make_plan(x, ih_of, iw_of, s)
+    """The same with an error where memory is short, and looking for Ctrl-C between blocks."""
+    cdef plan p = make_plan(x, ih_of, iw_of, s, ready)
     cdef Py_ssize_t done = 0, size = workspace(x, &p)
-    cdef Py_ssize_t at_once = contract.blocks_at_once(p.tiles*16*p.q.OC*p.q.IC*9 // SPEED + 1)
+    cdef Py_ssize_t at_once = contract.blocks_at_once(p.tiles*16*9*p.q.OC*p.q.IC // SPEED + 1)
     cdef void *memory = malloc(size)
     if memory == NULL:
         raise MemoryError(f"winograd needs {size:,} bytes of workspace; algorithm='direct' needs next to none")
     try:
         while done < s.G*p.blocks:
             with nogil:
-                done = convolve(y, x, w, b, s, &p, memory, done, at_once)
+                done = convolve(y, x, w, b, U, s, &p, memory, done, at_once)
             contract.signals()
     finally:
         free(memory)
     return 0
 
 
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void conv2d_f32(
+    float *y, const float *x, const float *w, const float *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    winograd(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s)
+
+
+cdef api void conv2d_f64(
+    double *y, const double *x, const double *w, const double *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    winograd(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s)
+
+
 # --- from Python ---------------------------------------------------------------------------
+
+
+cdef int served(const conv_shape *s) except -1:
+    if s.KH != 3 or s.KW != 3 or s.SH != 1 or s.SW != 1 or s.DH != 1 or s.DW != 1:
+        raise ValueError("winograd needs a 3x3 kernel, stride 1 and dilation 1")
+    return 0
+
+
+cdef Py_ssize_t ready_size(const vec *like, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept:
+    return G*parts(OC // G, ROWS)*36*U_plane(like, IC)
+
+
+cdef void make_ready(vec *U, const vec *w, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept nogil:
+    cdef Py_ssize_t g, block, blocks = parts(OC // G, ROWS)
+    for g in range(G):
+        for block in range(blocks):
+            transform_filters(at(U, (g*blocks + block)*36*U_plane(w, IC)),
+                              at(w, (g*(OC // G) + block*ROWS)*IC*9),
+                              min(<Py_ssize_t> ROWS, OC // G - block*ROWS), IC)
 
 
 def conv2d(
     cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
-    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW, cnp.ndarray U=None
 ):
-    """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, 3, 3) and b (OC,)."""
+    """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, 3, 3), b (OC,) and what `ready` gave."""
     cdef conv_shape s
     cdef int typenum = contract.conv2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
-    if (s.KH, s.KW, SH, SW, DH, DW) != (3, 3, 1, 1, 1, 1):
-        raise ValueError("winograd needs a 3x3 kernel, stride 1 and dilation 1")
+    served(&s)
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
+    cdef bint is_ready = U is not None
+    cdef Py_ssize_t size
+    cdef void *u = y.data
+    if is_ready:
+        contract.array(U, "U", 1, typenum)
+        size = ready_size(<const vf *> x.data, s.G, s.OC, s.IC // s.G)
+        if typenum == cnp.NPY_FLOAT64:
+            size = ready_size(<const vd *> x.data, s.G, s.OC, s.IC // s.G)
+        contract.extent("length of U", U.shape[0], size)
+        u = U.data
     if typenum == cnp.NPY_FLOAT32:
-        convolve_all(<vf *> y.data, <const vf *> x.data, <const vf *> w.data, <const vf *> b.data, ih, iw, &s)
+        from_python(<vf *> y.data, <const vf *> x.data, <const vf *> w.data, <const vf *> b.data,
+                    <const vf *> u, is_ready, ih, iw, &s)
     else:
-        convolve_all(<vd *> y.data, <const vd *> x.data, <const vd *> w.data, <const vd *> b.data, ih, iw, &s)
+        from_python(<vd *> y.data, <const vd *> x.data, <const vd *> w.data, <const vd *> b.data,
+                    <const vd *> u, is_ready, ih, iw, &s)
+
+
+def ready(cnp.ndarray w, layer):
+    """Return U, the filters w (OC, IC/G, 3, 3) transformed for `conv2d`; None if they are better not."""
+    cdef int typenum = cnp.NPY_FLOAT64
+    if w is not None and cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT32:
+        typenum = cnp.NPY_FLOAT32
+    contract.array(w, "w", 4, typenum)
+    cdef Py_ssize_t OC = w.shape[0], IC = w.shape[1], G = layer.G
+    if layer.N*parts(layer.OH, 4)*parts(layer.OW, 4) < 2*TILES:
+        return None
+    contract.extent("rows of the kernel", w.shape[2], 3)
+    contract.extent("columns of the kernel", w.shape[3], 3)
+    if G < 1 or OC % G:
+        raise ValueError(f"{OC} output channels have no {G} groups")
+    cdef Py_ssize_t size = ready_size(<const vf *> w.data, G, OC, IC)
+    if typenum == cnp.NPY_FLOAT64:
+        size = ready_size(<const vd *> w.data, G, OC, IC)
+    cdef cnp.ndarray U = np.zeros(size, w.dtype)
+    with nogil:
+        if typenum == cnp.NPY_FLOAT32:
+            make_ready(<vf *> U.data, <const vf *> w.data, G, OC, IC)
+        else:
+            make_ready(<vd *> U.data, <const vd *> w.data, G, OC, IC)
+    return U
+
+
+def workspace_bytes(layer, Py_ssize_t itemsize):
+    """Return how many bytes `conv2d` allocates."""
+    cdef conv_shape s
+    cdef plan p
+    s.N, s.IC, s.OC, s.G, s.OH, s.OW = layer.N, layer.IC, layer.OC, layer.G, layer.OH, layer.OW
+    s.IH = s.IW = 1
+    if itemsize == sizeof(float):
+        p = make_plan(<const vf *> &s, NULL, NULL, &s, False)
+        return workspace(<const vf *> &s, &p)
+    p = make_plan(<const vd *> &s, NULL, NULL, &s, False)
+    return workspace(<const vd *> &s, &p)

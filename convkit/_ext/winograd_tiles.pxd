@@ -19,7 +19,7 @@ from convkit._ext.winograd_lines cimport (
 )
 
 cdef enum:
-    ROWS = 32    # filters of one block of U and M
+    ROWS = 16    # filters of one block of U and M
     APART = 16  # elements between planes, to keep their distance from being a power of two
 
 
