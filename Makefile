@@ -32,7 +32,7 @@ docs: .venv/docs.installed .venv/compiled  ## the documentation, in docs/_build/
 
 bench: .venv/bench.installed .venv/compiled  ## time every kernel, grouped by operation and case
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only --benchmark-group-by=group \
-	    --benchmark-columns=median,min,max,rounds --benchmark-sort=median
+	    --benchmark-columns=median,min,max,rounds --benchmark-sort=min
 
 clean:  ## remove what builds, tests and docs made; .venv stays
 	rm -rf build dist docs/_build .benchmarks .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from compare import assert_close
+from comparator import assert_close
 from kernel_cases import Arguments, Case
 
 from convkit.dispatch import KERNELS, load

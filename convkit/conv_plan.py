@@ -185,7 +185,7 @@ def turned(w: np.ndarray, flip: bool) -> np.ndarray:
 
 
 def three_needs(needs: Sequence[bool]) -> tuple[bool, bool, bool]:
-    if not isinstance(needs, Sequence) or len(needs) != 3:
+    if not isinstance(needs, tuple | list) or len(needs) != 3:
         raise ValueError(f"needs must be three booleans, for grad_x, grad_w and grad_b, got {needs!r}")
     need_x, need_w, need_b = map(bool, needs)
     return need_x, need_w, need_b

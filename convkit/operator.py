@@ -133,6 +133,10 @@ class ConvolutionOperator:
 
     def __matmul__(self, x: np.ndarray) -> np.ndarray:
         """Return ``A @ x`` for a raveled image, or one a column."""
+        if x.ndim not in (1, 2) or len(x) != self.shape[1]:
+            raise ValueError(
+                f"x must be a raveled image of {self.shape[1]} numbers, or one a column, got {x.shape}"
+            )
         return self.matrix @ x
 
     @property

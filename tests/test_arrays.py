@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_equal
+from comparator import assert_bits, assert_equal
 from geometries import integers, reals
 
 import convkit

@@ -53,6 +53,7 @@ def test_options_of_the_wrong_length_or_type(name, option):
         ("conv_transpose2d", "padding", "same", ValueError, "padding of a transposed convolution"),
         ("conv_transpose2d", "output_padding", 1, ValueError, "smaller than stride 1 or dilation 1, got 1"),
         ("conv2d_backward", "needs", (True, True), ValueError, "needs must be three booleans"),
+        ("conv2d_backward", "needs", "xwb", ValueError, "needs must be three booleans"),
         ("pad", "mode", "zeros", ValueError, "mode must be one of constant, reflect"),
         ("pad", "mode", {}, ValueError, "mode must be one of constant, reflect"),
         ("pad", "padding", (1, 1, 1), ValueError, "last axis first"),

@@ -1,5 +1,7 @@
 """The benchmarks time everything that the registry has, and nothing that is wrong."""
 
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +15,8 @@ sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 from realistic import PAIRS, SIZES, runs_on
 from verified import verified_call
 
+ROOT = Path(__file__).parent.parent
+
 
 def test_every_kernel_is_timed():
     assert {k for _, k in PAIRS} == set(dispatch.KERNELS)
@@ -21,6 +25,20 @@ def test_every_kernel_is_timed():
 def test_every_operation_is_timed_on_a_tiny_case_and_on_a_layer():
     for op in {k.op for k in dispatch.KERNELS}:
         assert {"tiny", "layer"} <= {t.size for t, _ in PAIRS if t.case.op == op}, op
+
+
+def test_make_bench_is_a_command_that_pytest_accepts():
+    command = re.search(r"pytest (benchmarks (?:.*\\\n)*.*)", (ROOT / "Makefile").read_text())[1]
+    arguments = command.replace("\\\n", " ").split()
+    assert "--benchmark-only" in arguments
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, "--collect-only", "-q", "-p", "no:xdist"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "test_kernels.py::" in run.stdout
 
 
 def test_groups_tell_cases_apart():

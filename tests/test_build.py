@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compare import assert_bits
+from comparator import assert_bits
 
 import convkit
 from convkit import _ext

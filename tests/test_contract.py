@@ -9,7 +9,7 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_close, assert_equal
+from comparator import assert_bits, assert_close, assert_equal
 from kernel_cases import CASES, Arguments
 
 from convkit import dispatch

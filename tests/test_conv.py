@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_close, assert_equal
+from comparator import assert_bits, assert_close, assert_equal
 from geometries import geometries, inner, integers, quick, reals
 from hypothesis import given
 from hypothesis import strategies as st

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from compare import assert_equal
+from comparator import assert_equal
 from geometries import geometries, inner, integers, quick
 from hypothesis import assume, given
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_close, assert_equal
+from comparator import assert_bits, assert_close, assert_equal
 from geometries import inner, integers, reals
 
 import convkit

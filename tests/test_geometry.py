@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from brute_force import NUMPY_MODES, windows
-from compare import assert_equal
+from comparator import assert_equal
 from geometries import quick
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -263,9 +263,10 @@ def test_sizes_below_one_are_refused_before_any_division(call):
             call(bad)
 
 
-def test_a_layer_that_is_misspelt():
-    with pytest.raises(ValueError, match="layer 1 must have kernel_size"):
-        geometry.receptive_field([{"kernel_size": 3}, {"kernel": 3}])
+@pytest.mark.parametrize("layer", [{"kernel": 3}, {}, {"kernel_size": 3, "pad": 1}, 3])
+def test_a_layer_that_is_misspelt(layer):
+    with pytest.raises(ValueError, match="layer 1 must have kernel_size and may have stride"):
+        geometry.receptive_field([{"kernel_size": 3}, layer])
 
 
 def test_small_tables_are_remembered_and_large_ones_are_not():

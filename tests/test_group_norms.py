@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_close, assert_equal
+from comparator import assert_bits, assert_close, assert_equal
 from geometries import central_differences, reals
 
 import convkit

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_equal
+from comparator import assert_bits, assert_equal
 from geometries import integers, reals
 
 import convkit

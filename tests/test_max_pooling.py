@@ -3,7 +3,7 @@
 import brute_force
 import numpy as np
 import pytest
-from compare import assert_close, assert_equal
+from comparator import assert_close, assert_equal
 from geometries import central_differences, inner, integers, quick
 from hypothesis import assume, given
 from hypothesis import strategies as st

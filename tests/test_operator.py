@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from compare import assert_equal
+from comparator import assert_equal
 from geometries import geometries, integers, quick
 from hypothesis import given
 
@@ -72,6 +72,14 @@ def test_it_keeps_its_own_weights_and_their_dtype():
 def test_what_has_no_operator(w, shape, error):
     with pytest.raises(ValueError, match=error):
         convkit.convolution_operator(w, shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (4,), (3, 1, 1), ()])
+def test_images_that_are_not_raveled(shape):
+    A = convkit.convolution_operator(np.ones((1, 1, 2)), (1, 3))
+    assert (A @ np.ones((3, 5))).shape == (2, 5)
+    with pytest.raises(ValueError, match="x must be a raveled image of 3 numbers"):
+        A @ np.ones(shape)
 
 
 def test_gradients_of_the_wrong_shape():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 from brute_force import pad as pad_by_numpy
-from compare import assert_equal
+from comparator import assert_equal
 from geometries import inner, integers, quick
 from hypothesis import assume, given
 from hypothesis import strategies as st

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from compare import assert_equal
+from comparator import assert_equal
 
 from convkit.reference.dropout import dropout_mask, philox4x32, random_bits
 

@@ -3,7 +3,7 @@
 import brute_force
 import numpy as np
 import pytest
-from compare import assert_close, assert_equal
+from comparator import assert_close, assert_equal
 from geometries import inner, integers, quick, reals
 from hypothesis import assume, given
 from hypothesis import strategies as st

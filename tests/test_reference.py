@@ -6,7 +6,7 @@ Numbers are small integers, so sums are exact and both sides must be equal, unle
 import brute_force
 import numpy as np
 import pytest
-from compare import assert_close, assert_equal
+from comparator import assert_close, assert_equal
 from kernel_geometries import CONVOLUTIONS, PADS, POOLS
 
 from convkit.geometry import adaptive_windows, index_table, max_pool_windows, pool_windows

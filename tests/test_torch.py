@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_close
+from comparator import assert_bits, assert_close
 from geometries import Geometry, geometries, quick
 from hypothesis import assume, given
 from hypothesis import strategies as st

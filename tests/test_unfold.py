@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from brute_force import pad as pad_by_numpy
-from compare import assert_equal
+from comparator import assert_equal
 from geometries import geometries, inner, integers, quick
 from hypothesis import given
 

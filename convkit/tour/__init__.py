@@ -30,7 +30,7 @@ from .sections.pooling import pooling
 from .sections.speed import speed
 from .sections.stride import stride
 
-__all__ = ["ON_PHOTO", "BadImage", "StatementFailed", "Tour", "make_tour", "write_atomically"]
+__all__ = ["ON_PHOTO", "BadImage", "StatementFailed", "Tour", "make_tour", "read_photo", "write_atomically"]
 
 ON_PHOTO = (image, padding, gallery, one_pixel, matrix, stride, pooling, heatmap, batchnorm, dropout)
 """The sections that show the photograph, in the page's order; the table of speeds follows them."""

@@ -5,7 +5,7 @@ The public functions check and word things for users; these checks stand behind 
 
 import numpy as np
 import pytest
-from compare import assert_equal
+from comparator import assert_equal
 
 from convkit import _ext
 from convkit.geometry import index_table

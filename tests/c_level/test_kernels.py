@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from build_driver import driver as compiled_driver
 from c_level_cases import CASES
-from compare import assert_equal
+from comparator import assert_equal
 from guarded import Guarded
 
 from convkit import _ext, dispatch

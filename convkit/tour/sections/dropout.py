@@ -6,8 +6,9 @@ import numpy as np
 
 import convkit
 
+from ...dispatch import why_not
 from ...explain import pictures
-from ..page import Section, drawing, picture
+from ..page import Section, drawing, picture, plural
 from ..photo import Photo
 
 SEED = 2026
@@ -19,7 +20,7 @@ def dropout(it: Photo) -> Section:
     x = it.x
     s.text(
         "In training, dropout sets each number to zero with probability <i>p</i>, and divides those that stay by "
-        "1 − <i>p</i>, so that the mean stays what it was. In use it does nothing at all. <i>p</i> is the probability to "
+        "1 − <i>p</i>, so that on average the mean stays what it was. In use it does nothing at all. <i>p</i> is the probability to "
         "<b>drop</b>, and p = 0.5 means 50 %; in the original paper <i>p</i> is the probability to keep."
     )
     figures, rows = [], []
@@ -73,16 +74,30 @@ def dropout(it: Photo) -> Section:
         convkit.dropout(x, 1.0, seed=SEED),
         np.zeros_like(x),
     )
-    again = [convkit.dropout(x, 0.5, seed=seed) for seed in (SEED, SEED)]
-    s.check(
-        "The same seed draws the same mask: it is a function of seed and position, on every backend and at any number of threads.",
-        *again,
-    )
+    _anywhere(s, x)
     s.code(
         "y = convkit.dropout(x, p=0.5, seed=1)\n"
         "y, kept = convkit.dropout2d(x, p=0.5, seed=1, return_mask=True)     # whole channels"
     )
     return s
+
+
+def _anywhere(s: Section, x: np.ndarray) -> None:
+    """One seed, drawn by each backend that can run here, on one thread and on all."""
+    here = [backend for backend in convkit.backends()["dropout"] if not why_not(backend)]
+    numbers = sorted({1, convkit.get_num_threads()})
+    drawn = []
+    for backend in here:
+        for threads in numbers:
+            with convkit.num_threads(threads):
+                drawn.append(convkit.dropout(x, 0.5, seed=SEED, backend=backend))
+    names = ", ".join(f"<code>{backend}</code>" for backend in here)
+    s.check(
+        "The same seed draws the same mask, a function of seed and position alone: drawn twice, and by every backend "
+        f"here that has dropout ({names}) on {' and on '.join(plural(n, 'thread') for n in numbers)}.",
+        np.stack(drawn),
+        np.stack([convkit.dropout(x, 0.5, seed=SEED)] * len(drawn)),
+    )
 
 
 def _forms(s: Section) -> None:

@@ -15,7 +15,7 @@ SIDE = 240  # pixels of the detail that the gallery shows
 
 
 def gallery(it: Photo) -> Section:
-    """Show a detail of the photograph through nine kernels."""
+    """Show a detail of the photograph through eight kernels of nine weights, and one of 27."""
     s = Section("kernels", "A gallery of kernels")
     H, W = it.shape
     h, w = min(H, SIDE), min(W, SIDE)
@@ -23,9 +23,9 @@ def gallery(it: Photo) -> Section:
     x = it.x[:, top : top + h, left : left + w]
     grey = convkit.channel_mean(x)[None]
     s.text(
-        "A kernel is a small table of weights. Convolution lays it over every pixel, multiplies what lies on top of each "
-        "other, and adds up. Nine weights decide what comes out: here is one detail of the photograph, seen through "
-        "nine kernels. (Networks compute <i>cross-correlation</i>: the kernel is not turned round first. "
+        "A kernel is a small table of weights. Convolution lays it over every pixel, multiplies each weight by the pixel "
+        "beneath it, and adds up. Nine weights decide what comes out: here is one detail of the photograph, seen through "
+        "eight such kernels. (Networks compute <i>cross-correlation</i>: the kernel is not turned round first. "
         "<code>flip=True</code> turns it.)"
     )
     pictures_ = [_picture(x, name, *entry) for name, entry in PICTURES.items()]

@@ -46,7 +46,9 @@ def image(it: Photo) -> Section:
     )
     s.blocks.append(f'<div class="card product">{tables}</div>')
     s.text(
-        "In the snippets of this page <code>x</code> is this tensor, and <code>import numpy as np, convkit</code> has been run."
+        "In the snippets of this page <code>x</code> is this tensor. To try them, begin with <code>import numpy as np, convkit</code>, "
+        "<code>from convkit.tour import read_photo</code> and <code>x = read_photo().x</code>; or "
+        '<code>read_photo("FILE").x</code> for a picture of your own.'
     )
     s.code(
         f"x.shape               # {x.shape}\n"

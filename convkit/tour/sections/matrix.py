@@ -32,7 +32,7 @@ def matrix(it: Photo) -> Section:
         "Write the input pixels as one long column of numbers, and the output pixels too. Then convolution is a "
         "matrix: row <i>i</i> says which pixels output <i>i</i> reads, and with which weight. Here for a crop of "
         f"{side} × {side} pixels of the green plane and a 3 × 3 kernel with nine different weights, one colour and one letter each. "
-        "The same nine values come again in every row, one place further on: the matrix is <b>sparse</b>, and its weights are "
+        "The same nine values come again in every row, further to the right each time: the matrix is <b>sparse</b>, and its weights are "
         "<b>tied</b>."
     )
     if p:
@@ -55,7 +55,7 @@ def matrix(it: Photo) -> Section:
             pictures.operator(rows, columns, ties, A.shape),
             f"<b>The operator</b>: {plural(A.shape[0], 'row')}, one an output; {plural(A.shape[1], 'column')}, one an "
             "input pixel. "
-            f"{A.nonzeros:,} of {A.cells:,} cells are not zero, and they hold {A.free_values} free values.",
+            f"{A.nonzeros:,} of {A.cells:,} cells can differ from zero, and they hold {plural(len(np.unique(ties)), 'free value')}.",
             "A sparse matrix whose nine weights lie on diagonals, one colour each",
             wide=True,
             scroll=True,
@@ -151,7 +151,7 @@ def _large(s: Section, it: Photo) -> None:
     s.figures(
         drawing(
             pictures.operator(rows, columns, ties, A.shape),
-            "<b>28 × 28 pixels, 3 × 3 kernel</b>: three thin bands of three diagonals each, in an empty square.",
+            "<b>28 × 28 pixels, 3 × 3 kernel</b>: three thin bands of three diagonals each, and nothing else.",
             "Three thin diagonal bands in a large, otherwise empty matrix",
             wide=True,
         ),

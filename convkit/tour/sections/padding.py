@@ -30,7 +30,7 @@ ELSEWHERE = {
     "reflect": "SciPy <code>mirror</code>",
     "symmetric": "SciPy <code>reflect</code>",
     "replicate": "NumPy <code>edge</code>, SciPy <code>nearest</code>",
-    "circular": "<code>wrap</code>",
+    "circular": "NumPy and SciPy <code>wrap</code>",
 }
 
 
@@ -66,7 +66,7 @@ def padding(it: Photo) -> Section:
     s.figures(*figures, least=340)
     s.text(
         "Behind each mode stands a short list of whole numbers: for each cell of the padded axis, the input cell "
-        "that it shows. Nothing else in the library knows the modes’ names. For four pixels <code>a b c d</code> and "
+        "that it shows. A kernel reads this list and never learns the mode’s name. For four pixels <code>a b c d</code> and "
         "three of padding on either side:"
     )
     rows = []

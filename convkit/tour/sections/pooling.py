@@ -15,7 +15,7 @@ def pooling(it: Photo) -> Section:
     s = Section("pooling", "Average and max pooling")
     x, (H, W) = it.x, it.shape
     s.text(
-        "Pooling sums up each window in one number, its <b>mean</b> or its <b>largest</b> value. There is nothing to learn: "
+        "Pooling makes one number of each window, its <b>mean</b> or its <b>largest</b> value. There is nothing to learn: "
         "no weights. Every channel is pooled by itself, so the number of channels stays."
     )
     fitting = [k for k in (2, 4, 8) if k <= min(H, W)]

@@ -48,7 +48,7 @@ def stride(it: Photo) -> Section:
                 np.round(y).astype(np.uint8).transpose(1, 2, 0),
                 f"<b>Stride {step}</b>: {h} × {w_}, {y.size:,} numbers.",
                 f"The photograph blurred with stride {step}",
-                width=round(300 * w_ / W),
+                width=round(260 * w_ / W),
             )
         )
     s.blocks.append(f'<div class="strip">{"".join(figures)}</div>')
@@ -67,7 +67,6 @@ def stride(it: Photo) -> Section:
     s.table(
         ("input n", "kernel k", "stride s", "dilation d", "padding p", "outputs", "cells left over"),
         rows,
-        "The last two rows are this photograph’s height and width.",
     )
     s.check(
         "Each size in the table is the one that the kernel returns.",
@@ -76,9 +75,10 @@ def stride(it: Photo) -> Section:
     )
     edge = 28 - conv_output_size(28, 3)
     s.text(
-        f"So the loss at the edge is no vague “some pixels”: without padding and with stride 1 it is exactly "
+        f"The last two rows are this photograph’s height and width. The loss at the edge, then, is no vague “some pixels”: without padding and with stride 1 it is exactly "
         f"<b>d·(k − 1)</b> cells an axis. A 3 × 3 kernel turns 28 into {conv_output_size(28, 3)}, {edge} fewer. The rounding down, "
-        "⌊…⌋, loses cells too: where the last step does not fit, the cells left over are read by no window."
+        "⌊…⌋, loses cells too: where the last step does not fit, the cells left over at the end are read by no window. With "
+        "padding they are cells of the padded axis, and may hold nothing but zeros."
     )
     examples = ((8, 3, 1, 1, 0), (8, 3, 2, 1, 0), (8, 3, 1, 2, 0), (8, 3, 2, 1, 1))
     s.figures(*(_windows(s, *example) for example in examples), least=330)

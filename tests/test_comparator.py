@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from compare import assert_bits, assert_close, assert_equal
+from comparator import assert_bits, assert_close, assert_equal
 
 WANT = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
 

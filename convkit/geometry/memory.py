@@ -1,0 +1,99 @@
+"""What fits the machine's memory, and what is worth keeping there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
+from math import prod
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .options import LARGEST
+
+R = TypeVar("R")
+
+
+def remembered(make: Callable[..., R]) -> Callable[..., R]:
+    """Remember what `make` returns for its arguments, unless it holds large tables.
+
+    A small call must not pay for its geometry twice. A large one takes far longer than its tables
+    do, and to keep those of every length that a signal ever had would fill the memory.
+    """
+    known: dict[tuple, R] = {}
+
+    @wraps(make)
+    def recall(*args: Any, **named: Any) -> R:
+        values = (*args, *named.items()) if named else args
+        key = (values, *map(type, values))  # 1, 1.0 and True are equal, and not the same
+        try:
+            return known[key]
+        except KeyError:
+            result = make(*args, **named)
+        except TypeError:  # an argument that cannot be looked up, such as a list: `make` will refuse it
+            return make(*args, **named)
+        if _table_bytes(result) <= 2**16:
+            if len(known) >= 1024:
+                known.clear()
+            known[key] = result
+        return result
+
+    return recall
+
+
+def _table_bytes(plan: object) -> int:
+    if isinstance(plan, tuple):
+        return sum(map(_table_bytes, plan))
+    return plan.nbytes if isinstance(plan, np.ndarray) else 0
+
+
+def check_allocation(shape: Sequence[int], itemsize: int, name: str = "output") -> tuple[int, ...]:
+    """Return `shape`, once it is known that such an array can exist on this machine.
+
+    Sizes are Python integers here, so nothing overflows before it is compared.
+
+    Raises
+    ------
+    ValueError
+        If the array's size in bytes does not fit 64 bits.
+    MemoryError
+        If it is larger than the machine's memory.
+
+    Examples
+    --------
+    >>> check_allocation((2, 3), itemsize=4)
+    (2, 3)
+    """
+    size = prod(shape) * itemsize
+    if size > LARGEST or any(extent > LARGEST for extent in shape):
+        raise ValueError(f"{name} of shape {tuple(shape)} has a size that overflows 64 bits")
+    if size > _memory():
+        raise MemoryError(
+            f"{name} of shape {tuple(shape)} needs {size / 2**30:.1f} GiB, "
+            f"and there are {_memory() / 2**30:.1f} GiB"
+        )
+    return tuple(shape)
+
+
+@cache
+def _memory() -> int:
+    """Bytes of memory that this process may have, or the largest size where the system does not tell."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        memory = LARGEST
+    try:  # a container may have less than its machine
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        limit = "max"
+    return min(memory, int(limit)) if limit.isdigit() else memory
+
+
+def check_table(*shape: int) -> None:
+    """Raise, as :func:`check_allocation`, unless there is room to compute such a table of integers.
+
+    NumPy makes one in several steps, each with an array of its own; four live at once.
+    """
+    check_allocation((*shape, 4), 8, "table of (..., 4)")
