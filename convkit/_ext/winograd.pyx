@@ -27,7 +27,7 @@ from convkit._ext.panels cimport conv2d_by_panels
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport at, clear, lanes, vd, vec, vf
 from convkit._ext.winograd_tiles cimport (
-    M_plane, ROWS, U_plane, U_row, V_plane, input_scratch, output_scratch, parts, problem,
+    M_plane, ROWS, U_filters, U_plane, U_row, V_plane, input_scratch, output_scratch, parts, problem,
     transform_filters, transform_inputs, transform_outputs, up
 )
 
@@ -87,10 +87,10 @@ cdef plan make_plan(
     if p.blocks > p.threads:
         p.blocks -= p.blocks % p.threads  # the same for each
     p.tiles = up(up(p.q.T, L) // L, p.blocks) // p.blocks*L
-    cdef Py_ssize_t U = 36*U_plane(like, p.q.IC), V = 36*V_plane(like, p.q.IC, p.tiles)
+    cdef Py_ssize_t V = 36*V_plane(like, p.q.IC, p.tiles)
     p.ready = ready and not p.few
-    p.shared = V if p.few else 0 if ready else p.filters*U
-    p.own = (input_scratch(like, p.tiles) + (U if p.few else V) + 36*M_plane(like, p.tiles)
+    p.shared = V if p.few else 0 if ready else p.filters*U_filters(like, p.q.IC)
+    p.own = (input_scratch(like, p.tiles) + (36*U_plane(like, p.q.IC) if p.few else V) + 36*M_plane(like, p.tiles)
              + output_scratch(like, p.tiles))
     return p
 
@@ -98,7 +98,7 @@ cdef plan make_plan(
 cdef inline Py_ssize_t workspace(const vec *like, const plan *p) noexcept nogil:
     """Bytes: an offset table, what threads share, and what each has."""
     cdef Py_ssize_t size = sizeof(float) if vec is vf else sizeof(double)
-    return up(p.q.IC, 8)*sizeof(Py_ssize_t) + (p.shared + p.threads*p.own)*size
+    return up(U_row(like, p.q.IC), 8)*sizeof(Py_ssize_t) + (p.shared + p.threads*p.own)*size
 
 
 # --- the parts -----------------------------------------------------------------------------
@@ -106,11 +106,11 @@ cdef inline Py_ssize_t workspace(const vec *like, const plan *p) noexcept nogil:
 
 cdef void multiply(
     vec *M, const vec *U, const vec *V, const Py_ssize_t *off, const plan *p,
-    Py_ssize_t filters, Py_ssize_t tiles
+    Py_ssize_t filters, Py_ssize_t first, Py_ssize_t tiles
 ) noexcept nogil:
-    """M[point] = U[point] @ V[point], for all 36 points."""
-    cdef Py_ssize_t L = lanes(U), vectors = up(tiles, L) // L, point, r, v
-    cdef Py_ssize_t U_stride = U_plane(U, p.q.IC), ldw = U_row(U, p.q.IC)
+    """M[point] += U[point] @ V[point] for all 36 points and a block of channels, `first` of them on."""
+    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles, L), point, r, v
+    cdef Py_ssize_t U_stride = U_plane(U, p.q.IC), ldw = U_row(U, p.q.IC), K = min(ldw, p.q.IC - first)
     cdef Py_ssize_t V_stride = V_plane(V, p.q.IC, p.tiles), M_stride = M_plane(M, p.tiles)
     cdef vec zeros[ROWS]
     clear(zeros, ROWS)
@@ -119,25 +119,40 @@ cdef void multiply(
             for r in range(parts(filters, MR)):
                 tile(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> min(<Py_ssize_t> NV, vectors - v*NV),
                      at(M, point*M_stride + r*MR*p.tiles + v*NV*L), p.tiles,
-                     at(V, point*V_stride + v*NV*L), off,
-                     at(U, point*U_stride + r*MR*ldw), ldw, p.q.IC, zeros)
+                     at(V, point*V_stride + first*p.tiles + v*NV*L), off,
+                     at(U, point*U_stride + r*MR*ldw), ldw, K, zeros if first == 0 else NULL)
 
 
 cdef void filters_times_tiles(
-    vec *y, const vec *b, const vec *U, const vec *V, const Py_ssize_t *off, vec *M,
-    const plan *p, Py_ssize_t block, Py_ssize_t start, Py_ssize_t stop
+    vec *y, const vec *w, const vec *b, const vec *U, vec *U_block, const vec *V, const Py_ssize_t *off,
+    vec *M, const plan *p, Py_ssize_t block, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    """Multiply one block of filters by tiles start..stop, and finish the outputs."""
-    cdef Py_ssize_t r, oc = block*ROWS, filters = min(<Py_ssize_t> ROWS, p.q.OC - oc)
+    """Multiply one block of filters by tiles start..stop, and finish the outputs.
+
+    Where there is no U, filters are transformed just before they are used.
+    """
+    cdef Py_ssize_t r, k, oc = block*ROWS, filters = min(<Py_ssize_t> ROWS, p.q.OC - oc)
+    cdef Py_ssize_t terms = U_row(V, p.q.IC)
     cdef vec *pixels = at(M, 36*M_plane(M, p.tiles))
-    multiply(M, U, V, off, p, filters, stop - start)
+    for k in range(parts(p.q.IC, terms)):
+        if U == NULL:
+            transform_filters(U_block, at(w, oc*p.q.IC*9), filters, p.q.IC, k*terms)
+            multiply(M, U_block, V, off, p, filters, k*terms, stop - start)
+        else:
+            multiply(M, at(U, k*36*U_plane(V, p.q.IC)), V, off, p, filters, k*terms, stop - start)
     for r in range(filters):
         transform_outputs(at(y, (oc + r)*p.q.OH*p.q.OW), at(M, r*p.tiles), M_plane(M, p.tiles),
                           at(b, oc + r), pixels, &p.q, start, stop)
 
 
-cdef void some_filters(vec *U, const vec *w, const plan *p, Py_ssize_t block) noexcept nogil:
-    transform_filters(U, at(w, block*ROWS*p.q.IC*9), min(<Py_ssize_t> ROWS, p.q.OC - block*ROWS), p.q.IC)
+cdef void filters_of_all_channels(
+    vec *U, const vec *w, const problem *q, Py_ssize_t block
+) noexcept nogil:
+    """Transform one block of filters."""
+    cdef Py_ssize_t k, oc = block*ROWS, terms = U_row(w, q.IC)
+    for k in range(parts(q.IC, terms)):
+        transform_filters(at(U, block*U_filters(w, q.IC) + k*36*U_plane(w, q.IC)), at(w, oc*q.IC*9),
+                          min(<Py_ssize_t> ROWS, q.OC - oc), q.IC, k*terms)
 
 
 cdef void one_input(
@@ -165,8 +180,7 @@ cdef void few_tiles(
         for ic in prange(p.q.IC, schedule="static"):
             one_input(V, x, x_end, own(V, p), p, ic, 0, p.q.T)
         for block in prange(p.filters, schedule="static"):
-            some_filters(own(V, p), w, p, block)
-            filters_times_tiles(y, b, own(V, p), V, off, at(own(V, p), M), p, block, 0, p.q.T)
+            filters_times_tiles(y, w, b, NULL, own(V, p), V, off, at(own(V, p), M), p, block, 0, p.q.T)
 
 
 cdef void many_tiles(
@@ -174,14 +188,14 @@ cdef void many_tiles(
     const vec *ready, vec *shared, const plan *p, Py_ssize_t first, Py_ssize_t last
 ) noexcept nogil:
     """Blocks first..last; the filters are transformed along with block 0, unless they are ready."""
-    cdef Py_ssize_t block, U_block = 36*U_plane(x, p.q.IC)
+    cdef Py_ssize_t block
     cdef const vec *U = ready
     if not p.ready:
         U = shared
     with nogil, parallel(num_threads=p.threads):
         if first == 0 and not p.ready:
             for block in prange(p.filters, schedule="static"):
-                some_filters(at(shared, block*U_block), w, p, block)
+                filters_of_all_channels(shared, w, &p.q, block)
         for block in prange(first, last, schedule="static"):
             all_filters(y, x, x_end, b, off, U, own(shared, p), p, block_start(x, p, block),
                         block_start(x, p, block + 1))
@@ -192,13 +206,13 @@ cdef void all_filters(
     const plan *p, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
     """Tiles start..stop, through all channels and filters."""
-    cdef Py_ssize_t ic, block, U_block = 36*U_plane(x, p.q.IC)
+    cdef Py_ssize_t ic, block
     cdef vec *V = at(mine, input_scratch(x, p.tiles))
     cdef vec *M = at(V, 36*V_plane(x, p.q.IC, p.tiles))
     for ic in range(p.q.IC):
         one_input(V, x, x_end, mine, p, ic, start, stop)
     for block in range(p.filters):
-        filters_times_tiles(y, b, at(U, block*U_block), V, off, M, p, block, start, stop)
+        filters_times_tiles(y, NULL, b, at(U, block*U_filters(x, p.q.IC)), NULL, V, off, M, p, block, start, stop)
 
 
 # --- the whole -----------------------------------------------------------------------------
@@ -210,19 +224,19 @@ cdef Py_ssize_t convolve(
 ) noexcept nogil:
     """Do the next blocks of tiles, of all groups' in a row, and return how many are done then."""
     cdef Py_ssize_t *off = <Py_ssize_t *> memory
-    cdef vec *shared = <vec *> (off + up(p.q.IC, 8))
+    cdef vec *shared = <vec *> (off + up(U_row(x, p.q.IC), 8))
     cdef const vec *x_end = at(x, s.N*p.q.x_image)
     cdef Py_ssize_t g = done // p.blocks, first = done % p.blocks, last = min(p.blocks, first + at_once), ic
     y = at(y, g*p.q.OC*p.q.OH*p.q.OW)
     x = at(x, g*p.q.IC*p.q.IH*p.q.IW)
     w = at(w, g*p.q.OC*p.q.IC*9)
     b = at(b, g*p.q.OC)
-    for ic in range(p.q.IC):
+    for ic in range(U_row(x, p.q.IC)):
         off[ic] = ic*p.tiles
     if p.few:
         few_tiles(y, x, x_end, w, b, off, shared, p)
     else:
-        many_tiles(y, x, x_end, w, b, off, at(U, g*p.filters*36*U_plane(x, p.q.IC)), shared, p, first, last)
+        many_tiles(y, x, x_end, w, b, off, at(U, g*p.filters*U_filters(x, p.q.IC)), shared, p, first, last)
     return done + last - first
 
 
@@ -289,16 +303,16 @@ cdef int served(const conv_shape *s) except -1:
 
 
 cdef Py_ssize_t ready_size(const vec *like, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept:
-    return G*parts(OC // G, ROWS)*36*U_plane(like, IC)
+    return G*parts(OC // G, ROWS)*U_filters(like, IC)
 
 
 cdef void make_ready(vec *U, const vec *w, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept nogil:
-    cdef Py_ssize_t g, block, blocks = parts(OC // G, ROWS)
+    cdef Py_ssize_t g, block
+    cdef problem q
+    q.OC, q.IC = OC // G, IC
     for g in range(G):
-        for block in range(blocks):
-            transform_filters(at(U, (g*blocks + block)*36*U_plane(w, IC)),
-                              at(w, (g*(OC // G) + block*ROWS)*IC*9),
-                              min(<Py_ssize_t> ROWS, OC // G - block*ROWS), IC)
+        for block in range(parts(q.OC, ROWS)):
+            filters_of_all_channels(at(U, g*parts(q.OC, ROWS)*U_filters(w, IC)), at(w, g*q.OC*IC*9), &q, block)
 
 
 def conv2d(

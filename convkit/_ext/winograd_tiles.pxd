@@ -6,7 +6,7 @@ transform are the same line transform, first down, then across, so that each of 
 has a plane of its own:
 
     V[i, j][ic, t]    inputs of tile t              out of x, by `transform_inputs`
-    U[i, j][oc, ic]   filters                       out of w, by `transform_filters`
+    U[i, j][oc, ic]   filters, in blocks of both    out of w, by `transform_filters`
     M[i, j][oc, t]    = U[i, j] @ V[i, j]           into y, by `transform_outputs`
 
 Lanes are tiles (of U: input channels). Strides between planes are never a power of two, since the 36
@@ -20,7 +20,8 @@ from convkit._ext.winograd_lines cimport (
 
 cdef enum:
     ROWS = 16    # filters of one block of U and M
-    APART = 16  # elements between planes, to keep their distance from being a power of two
+    TERMS = 256  # input channels of one block of U, at most: 600 KB, which fit L2
+    APART = 16   # elements between planes, to keep their distance from being a power of two
 
 
 cdef struct problem:
@@ -91,12 +92,18 @@ cdef inline Py_ssize_t V_plane(const vec *p, Py_ssize_t IC, Py_ssize_t tiles) no
 
 
 cdef inline Py_ssize_t U_row(const vec *p, Py_ssize_t IC) noexcept nogil:
-    return up(IC, lanes(p))
+    """Input channels of a block of U; whole vectors."""
+    return up(parts(IC, parts(IC, TERMS)), lanes(p))
 
 
 cdef inline Py_ssize_t U_plane(const vec *p, Py_ssize_t IC) noexcept nogil:
-    """One of the 36 planes of a block of filters."""
+    """One of the 36 planes of a block of U."""
     return ROWS*U_row(p, IC) + APART
+
+
+cdef inline Py_ssize_t U_filters(const vec *p, Py_ssize_t IC) noexcept nogil:
+    """All blocks of one block of filters."""
+    return parts(IC, U_row(p, IC))*36*U_plane(p, IC)
 
 
 cdef inline Py_ssize_t M_plane(const vec *p, Py_ssize_t tiles) noexcept nogil:
@@ -249,21 +256,18 @@ cdef inline void filters_of(vec *U, Py_ssize_t U_stride, const vec *w) noexcept 
 
 
 cdef inline void transform_filters(
-    vec *U, const vec *w, Py_ssize_t filters, Py_ssize_t IC
+    vec *U, const vec *w, Py_ssize_t filters, Py_ssize_t IC, Py_ssize_t first
 ) noexcept nogil:
-    """Transform a block of up to ROWS filters (IC, 3, 3)."""
-    cdef Py_ssize_t L = lanes(w), row, ic, i
+    """Transform a block of U: up to ROWS filters (IC, 3, 3) from channel `first` on."""
+    cdef Py_ssize_t L = lanes(w), channels = min(U_row(w, IC), IC - first), row, ic, i
     cdef vec rest[9]
     for row in range(filters):
-        for i in range(IC // L):
-            ic = i*L
-            filters_of(at(U, row*U_row(w, IC) + ic), U_plane(w, IC), at(w, (row*IC + ic)*9))
-        if IC % L:
-            ic = IC - IC % L
-            for i in range(9):
-                rest[i] = zero(w)
-            for i in range(9*(IC - ic)):
-                move(at(rest, 0), i, w, (row*IC + ic)*9 + i)
+        for i in range(channels // L):
+            filters_of(at(U, row*U_row(w, IC) + i*L), U_plane(w, IC), at(w, (row*IC + first + i*L)*9))
+        if channels % L:
+            ic = channels - channels % L
+            clear(at(rest, 0), 9*L)
+            copy(at(rest, 0), at(w, (row*IC + first + ic)*9), 9*(channels - ic))
             filters_of(at(U, row*U_row(w, IC) + ic), U_plane(w, IC), at(rest, 0))
 
 
