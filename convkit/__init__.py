@@ -71,6 +71,7 @@ from .pooling import (
 )
 from .prepared import PreparedConv2d, prepare_conv2d
 from .unfold import col2im, col2im_backward, im2col, im2col_backward
+from .workspace import conv2d_workspace
 
 __all__ = [
     "BackendUnavailable",
@@ -100,6 +101,7 @@ __all__ = [
     "conv1d_backward",
     "conv2d",
     "conv2d_backward",
+    "conv2d_workspace",
     "conv_transpose1d",
     "conv_transpose1d_backward",
     "conv_transpose2d",

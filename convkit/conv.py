@@ -7,6 +7,7 @@ images of height 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,8 @@ from .conv_plan import (
     three_needs,
     turned,
 )
-from .dispatch import pick
+from .dispatch import Call, last_call, pick
+from .rules import Layer
 
 __all__ = ["ConvGradients", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward"]
 
@@ -167,7 +169,9 @@ def _conv(
     algorithm: str,
     backend: str,
     out: np.ndarray | None,
+    made_ready: Callable[[Call, Layer], tuple] | None = None,
 ) -> np.ndarray:
+    """Validate, plan, pick and call. `made_ready` gives a kernel's further arguments, if it has any."""
     x, w = operand(x, "x"), operand(w, "w")
     options = key(stride, "stride"), key(padding, "padding"), key(dilation, "dilation"), key(groups, "groups")
     plan = conv_plan(x.shape, w.shape, rank, *options, padding_mode)
@@ -175,11 +179,12 @@ def _conv(
         same_dtype(x=x, w=w)
     b = bias_of(b, plan.y[1], x.dtype)
     y = output(plan.result, x.dtype, out, (x, w, b))
-    kernel = pick("conv2d", backend, algorithm)
+    kernel = pick("conv2d", backend, algorithm, plan.layer)
     w = turned(w, flip)
     if x.size:
+        more = made_ready(last_call(), plan.layer) if made_ready else ()
         seen = (y.reshape(plan.y), x.reshape(plan.x), w.reshape(plan.w)) if plan.lifted else (y, x, w)
-        kernel(*seen, b, *plan.tables)
+        kernel(*seen, b, *plan.tables, *more)
     return finish(y, out)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from . import geometry
 from .arrays import IntOrInts, flag, output, vector
 from .dispatch import pick
+from .rules import Layer
 
 __all__ = [
     "ConvGradients",
@@ -55,6 +56,7 @@ class Plan(NamedTuple):
     tables: tuple[Any, ...]  # ih_of, iw_of, SH, SW, DH, DW: the end of every kernel's arguments
     result: tuple[int, ...]  # y as the caller sees it: without the axes that he did not give
     lifted: bool  # whether there are such axes: then arrays have to be reshaped
+    layer: Layer  # the numbers of the convolution, or of the one that this transposes
 
 
 @geometry.remembered
@@ -124,7 +126,7 @@ def transpose_plan(
     y_shape = geometry.check_allocation((*x_shape[: -rank - 1], w_shape[1] * g, *out), 4)
     # It is the convolution from `out` back to `size` whose tables are needed.
     tables = tuple(geometry.index_table(n, *p_, padding_mode) for n, p_ in zip(out, p, strict=True))
-    return _lifted(x_shape, w_shape, y_shape, rank, tables, s, d)
+    return _lifted(x_shape, w_shape, y_shape, rank, tables, s, d, transposed=True)
 
 
 def _check_shapes(x_shape: tuple[int, ...], w_shape: tuple[int, ...], rank: int) -> None:
@@ -146,6 +148,7 @@ def _lifted(
     tables: tuple[np.ndarray, ...],
     s: tuple[int, ...],
     d: tuple[int, ...],
+    transposed: bool = False,
 ) -> Plan:
     """Add the axes that a kernel has and the caller left out: a batch of 1, a height of 1."""
 
@@ -156,7 +159,10 @@ def _lifted(
     if rank == 1:
         tables = (geometry.index_table(1, 0, 0), *tables)
         s, d = (1, *s), (1, *d)
-    return Plan(lift(x), lift(w), lift(y), (*tables, *s, *d), y, len(y) < 4)
+    x4, w4, y4 = lift(x), lift(w), lift(y)
+    large, small = (y4, x4) if transposed else (x4, y4)
+    layer = Layer.of(small, large, w4, *s, *d)
+    return Plan(x4, w4, y4, (*tables, *s, *d), y, len(y) < 4, layer)
 
 
 # --- running kernels -----------------------------------------------------------------------

@@ -273,7 +273,7 @@ def _conv_transpose_backward(
     grad_x = grad_w = grad_b = None
     dy = grad_y.reshape(plan.y)
     if need_x:
-        dx = run(pick("conv2d", backend, algorithm), plan.x, dy, turned(w, flip), plan)
+        dx = run(pick("conv2d", backend, algorithm, plan.layer), plan.x, dy, turned(w, flip), plan)
         grad_x = dx.reshape(shape_of(x))
     if need_w:  # the convolution that this transposes read dy and made x
         kernel = pick("conv2d_grad_w", backend, algorithm)

@@ -70,11 +70,12 @@ import platform
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from . import _ext
 from .geometry import per_axis
+from .rules import PREFERENCES, Layer, winograd_serves
 
 __all__ = [
     "BACKENDS",
@@ -113,6 +114,13 @@ class Kernel:
         True if it only reorders the defining sum, so that small integers come out exact.
     needs : str
         What its input must be, in words that follow "needs"; empty if it serves every case.
+    serves : callable, optional
+        Tells of a :class:`convkit.rules.Layer` whether it is so.
+    ready : str
+        A function beside it, ``ready(w, groups)``, that does all of the work that depends on the filters
+        alone; the kernel takes its result as one more argument, last. Empty if there is none.
+    workspace : str
+        A function beside it, ``workspace(layer, itemsize)``, that tells the bytes it allocates.
     """
 
     op: str
@@ -121,12 +129,16 @@ class Kernel:
     place: str
     exact: bool = True
     needs: str = ""
+    serves: Callable[[Layer], bool] | None = None
+    ready: str = ""
+    workspace: str = ""
 
 
 BACKENDS = {
     "cython": "convkit._ext",
     "numba": "convkit._numba",
     "cuda": "convkit._cuda",
+    "numpy": "convkit._numpy",
     "reference": "convkit.reference",
 }
 """Backends in the order in which ``backend="auto"`` tries them, and the package of each.
@@ -147,6 +159,19 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("conv2d", "cython", "planes", "ladder.conv_planes:conv2d"),
     Kernel("conv2d", "cython", "tail_pixels", "ladder.conv_tail_pixels:conv2d"),
     Kernel("conv2d", "cython", "cache_blocks", "ladder.conv_cache_blocks:conv2d"),
+    Kernel(
+        "conv2d",
+        "cython",
+        "winograd",
+        "winograd:conv2d",
+        exact=False,
+        needs="a 3x3 kernel, stride 1 and dilation 1",
+        serves=winograd_serves,
+        ready="ready",
+        workspace="workspace_bytes",
+    ),
+    Kernel("conv2d", "numpy", "im2col", "im2col:conv2d", workspace="workspace_bytes"),
+    Kernel("conv2d", "numpy", "fft", "fft:conv2d", exact=False, workspace="workspace_bytes"),
     Kernel("conv_transpose2d", "reference", "direct", "conv:conv_transpose2d"),
     Kernel("conv2d_grad_w", "reference", "direct", "conv:conv2d_grad_w"),
     Kernel("conv2d_grad_b", "reference", "direct", "conv:conv2d_grad_b"),
@@ -206,6 +231,8 @@ class Call(NamedTuple):
     algorithm: str
     where: str
     kernel: Callable[..., None]
+    ready: Callable[..., Any] | None = None
+    workspace: Callable[[Layer, int], int] | None = None
 
     def __repr__(self) -> str:
         return f"{self.op}: {self.backend}, {self.algorithm} ({self.where})"
@@ -233,7 +260,9 @@ def last_call() -> Call | None:
     return _last.call
 
 
-def pick(op: str, backend: str = "auto", algorithm: str = "auto") -> Callable[..., None]:
+def pick(
+    op: str, backend: str = "auto", algorithm: str = "auto", layer: Layer | None = None
+) -> Callable[..., None]:
     """Return the kernel that runs `op`, and note it for :func:`last_call`.
 
     Parameters
@@ -244,33 +273,43 @@ def pick(op: str, backend: str = "auto", algorithm: str = "auto") -> Callable[..
         ``"auto"`` takes the first of :data:`BACKENDS` that can run here and has the operation (and
         the algorithm, where one is named); CUDA runs only if named.
     algorithm : str
-        ``"auto"`` and ``"fastest"`` take the top of the ladder, ``"direct"``.
+        ``"auto"`` and ``"fastest"`` choose by the rules of :mod:`convkit.rules`.
+    layer : Layer, optional
+        The numbers of a convolution, which those rules go by.
 
     Raises
     ------
     ValueError
-        If there is no such backend or algorithm.
+        If there is no such backend or algorithm, or the algorithm cannot do this layer.
     BackendUnavailable
         If the backend that was named cannot run here.
     """
-    if not (isinstance(backend, str) and isinstance(algorithm, str)):
-        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
-    call = _last.call = _pick(op, backend, algorithm)
+    call = _last.call = resolve(op, backend, algorithm, layer)
     return call.kernel
 
 
-@cache
-def _pick(op: str, backend: str, algorithm: str) -> Call:
+def resolve(op: str, backend: str, algorithm: str, layer: Layer | None = None) -> Call:
+    """Return what :func:`pick` would run, without noting it."""
+    if not (isinstance(backend, str) and isinstance(algorithm, str)):
+        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
+    return _pick(op, backend, algorithm, layer)
+
+
+@lru_cache(maxsize=4096)
+def _pick(op: str, backend: str, algorithm: str, layer: Layer | None) -> Call:
     kernels = [k for k in KERNELS if k.op == op]
-    if algorithm not in ("auto", "fastest"):
+    if algorithm in PREFERENCES:
+        order = PREFERENCES[algorithm](layer)
+        kernels = sorted((k for k in kernels if k.algorithm in order), key=lambda k: order.index(k.algorithm))
+    else:
         known = sorted({k.algorithm for k in kernels})
         kernels = [k for k in kernels if k.algorithm == algorithm]
         if not kernels:
             raise ValueError(
                 f"algorithm of {op} must be auto, fastest, {', '.join(known)}; got {algorithm!r}"
             )
-    else:
-        kernels = [k for k in kernels if k.algorithm == "direct"]
+        if layer and not any(k.serves is None or k.serves(layer) for k in kernels):
+            raise ValueError(f"{algorithm} needs {kernels[0].needs}, got {layer}")
     if backend != "auto":
         if backend not in BACKENDS:
             raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
@@ -282,9 +321,10 @@ def _pick(op: str, backend: str, algorithm: str) -> Call:
             raise ValueError(
                 f"backend {backend!r} has no {op} by algorithm {algorithm!r}; it is in: {', '.join(having)}"
             )
-    for name in BACKENDS:
-        for kernel in kernels:
-            if kernel.backend == name and (backend == name or (name != "cuda" and not why_not(name))):
+    places = list(BACKENDS)
+    for wanted in dict.fromkeys(k.algorithm for k in kernels):
+        for kernel in sorted((k for k in kernels if k.algorithm == wanted), key=lambda k: places.index(k.backend)):
+            if backend == kernel.backend or (kernel.backend != "cuda" and not why_not(kernel.backend)):
                 return load(kernel)
     reasons = "; ".join(f"{k.backend}: {why_not(k.backend) or 'runs only if named'}" for k in kernels)
     raise BackendUnavailable(f"nothing here runs {op} by algorithm {algorithm!r} ({reasons})")
@@ -294,7 +334,8 @@ def load(kernel: Kernel) -> Call:
     """Import the code behind a line of the registry."""
     module_name, _, function = kernel.place.partition(":")
     module = importlib.import_module(BACKENDS[kernel.backend]).load(module_name)
-    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, getattr(module, function))
+    functions = (getattr(module, name) if name else None for name in (function, kernel.ready, kernel.workspace))
+    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, *functions)
 
 
 # --- what there is -------------------------------------------------------------------------
@@ -364,7 +405,7 @@ def show_config() -> dict[str, Any]:
     --------
     >>> import convkit
     >>> sorted(convkit.show_config()["backends"])
-    ['cuda', 'cython', 'numba', 'reference']
+    ['cuda', 'cython', 'numba', 'numpy', 'reference']
     """
     import numpy as np
 

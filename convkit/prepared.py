@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 
 from .arrays import IntOrInts, any_array, key, operand, vector
-from .conv import conv2d
+from .conv import _conv
 from .conv_plan import Padding, turned
+from .dispatch import Call
+from .rules import Layer
 
 __all__ = ["PreparedConv2d", "prepare_conv2d"]
 
@@ -20,14 +23,31 @@ class PreparedConv2d:
         self._w = w
         self._b = b
         self._options = options
+        self._ready: dict[Any, Any] = {}  # by the function that made it
+        self._lock = threading.Lock()
 
     def __call__(self, x: Any, *, out: np.ndarray | None = None) -> Any:
         """Convolve images x, (N, IC, IH, IW) or (IC, IH, IW): see :func:`convkit.conv2d`."""
-        return conv2d(x, self._w, self._b, **self._options, out=out)
+        return _convolve(x, self._w, self._b, self._options, out, self._made_ready)
+
+    def _made_ready(self, call: Call, layer: Layer) -> tuple:
+        """Return what a kernel takes beyond the filters; the first call that needs it makes it."""
+        if call.ready is None:
+            return ()
+        with self._lock:
+            made = self._ready.get(call.ready)
+            if made is None:
+                made = self._ready[call.ready] = call.ready(self._w, layer)
+        return (made,)
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self._options.items())
         return f"prepared conv2d of filters {self._w.shape}: {options}"
+
+
+@any_array
+def _convolve(x: Any, w: np.ndarray, b: Any, options: dict[str, Any], out: Any, made_ready: Any) -> Any:
+    return _conv(2, x, w, b, *options.values(), out, made_ready)
 
 
 @any_array
@@ -46,7 +66,9 @@ def prepare_conv2d(
 ) -> PreparedConv2d:
     """Return a convolution by filters that do not change any more.
 
-    It keeps copies of the filters and the bias, made contiguous and turned round if ``flip``.
+    It keeps copies of the filters and the bias, made contiguous and turned round if ``flip``, and, from
+    the first call on that can use them, the filters as Winograd's algorithm transforms them. For small
+    images the kernel transforms them block by block again: reading four times the memory takes longer.
 
     Parameters
     ----------
@@ -73,5 +95,5 @@ def prepare_conv2d(
     b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
     numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options = {name: key(value, name) for name, value in numbers.items()}
-    options |= {"padding_mode": padding_mode, "algorithm": algorithm, "backend": backend}
+    options |= {"padding_mode": padding_mode, "flip": False, "algorithm": algorithm, "backend": backend}
     return PreparedConv2d(w, b, options)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from kernel_geometries import CONVOLUTIONS, PADS, POOLS, Convolution
-from kernel_magnitudes import is_operand, magnitudes
+from kernel_magnitudes import SPREAD, is_operand, magnitudes
 
 from convkit.geometry import adaptive_windows, index_table, max_pool_windows, pool_windows
 
@@ -62,10 +62,11 @@ class Case:
     def __str__(self) -> str:
         return f"{self.op}-{self.name}"
 
-    def arguments(self, dtype: str, kind: str = "integers", exact: bool = True) -> Arguments:
+    def arguments(self, dtype: str, kind: str = "integers", spread: str | None = None) -> Arguments:
         """Return fresh arrays, always with the same numbers in them; outputs hold anything.
 
-        The bounds are those of an `exact` kernel, or of one that may round integers too.
+        The bounds are those of a kernel that only reorders sums or, by the algorithm `spread`, of one
+        that rounds integers too.
         """
         rng = np.random.default_rng(20160323)
 
@@ -77,10 +78,12 @@ class Case:
 
         outputs, inputs = self.build(draw)
         filled = [np.empty(o.shape, dtype if o.dtype == "float" else o.dtype) for o in outputs]
-        rounds = kind == "reals" or not exact
-        allowed = [o.on_reals if rounds else o.on_integers for o in outputs]
+        allowed = [o.on_reals if kind == "reals" else o.on_integers for o in outputs]
         bounds: list[float | np.ndarray] = [0.0] * len(outputs)
-        if any(allowed):
+        if spread:
+            wide = [a.astype(np.float64) if is_operand(a) else a for a in inputs]
+            bounds = [np.finfo(dtype).eps * SPREAD[spread](*wide)]
+        elif any(allowed):
             scales = magnitudes(self.op, filled, inputs, kind)
             eps = [np.finfo(a.dtype).eps if n else 0.0 for n, a in zip(allowed, filled, strict=True)]
             bounds = [n * e * m for n, e, m in zip(allowed, eps, scales, strict=True)]

@@ -61,6 +61,12 @@ CONVOLUTIONS = [
     ),
     Convolution("long-sum", (1, 67, 3, 4), 2, (3, 3), padding=SAME),
     Convolution("same", (2, 3, 6, 5), 4, (3, 3), padding=SAME),
+    # Winograd's tiles are 4x4 outputs, in blocks of about 48, for 16 filters at a time
+    Convolution("tiles-1", (1, 17, 5, 5), 15, (3, 3)),
+    Convolution("tiles", (2, 16, 18, 34), 16, (3, 3)),
+    Convolution("tiles+1", (3, 3, 17, 21), 17, (3, 3), padding=SAME),
+    Convolution("wide-tiles", (1, 2, 6, 210), 3, (3, 3), padding=RAGGED),
+    Convolution("tiles-in-groups", (2, 6, 29, 30), 10, (3, 3), padding=SAME, groups=2),
     Convolution("strided", (1, 2, 9, 13), 3, (3, 3), stride=(2, 3), padding=SAME),
     Convolution("floored", (2, 2, 8, 10), 2, (3, 2), stride=(3, 4)),  # the last cells are never read
     Convolution("gaps", (1, 2, 7, 9), 3, (2, 1), stride=(3, 2)),  # nor are those between the windows

@@ -68,6 +68,41 @@ def normalize_backward_magnitudes(op, outputs, inputs, kind):
     return [dx, *(a.sum(axis=(0, 3)).reshape(-1, *weight.shape).sum(axis=0) for a in terms)]
 
 
+# --- algorithms of convolution that do more than reorder the sum ----------------------------
+
+
+def winograd_bound(x, w, b, ih_of, iw_of, *_):
+    """Bound the error, in epsilons, by each channel's largest pixel times all of its weights.
+
+    Pixels of the whole tile go into an output, also those outside its window. 16 is twice what the
+    transforms were seen to do to adversarial inputs; sums over channels grow more slowly than IC/16.
+    """
+    largest = np.abs(x).max(axis=(2, 3))
+    return _products(largest, np.abs(w).sum(axis=(2, 3)), b) * (16 + w.shape[1] / 16)
+
+
+def fft_bound(x, w, b, ih_of, iw_of, *_):
+    """Bound the error, in epsilons, by the Euclidean norms of padded planes and filters.
+
+    Every output receives its share of the rounding of every cell; 8 is four times what was seen.
+    """
+    planes = x[:, :, ih_of[:, None], iw_of]
+    planes[:, :, (ih_of[:, None] < 0) | (iw_of < 0)] = 0
+    norms = (np.sqrt(np.square(a).sum(axis=(2, 3))) for a in (planes, w))
+    return 8 * _products(*norms, b)
+
+
+def _products(x, w, b):
+    """Return ``sum over ic of x[n, ic]*w[oc, ic] + |b[oc]|`` as (N, OC, 1, 1); w is of one group."""
+    (OC, ICG), (N, IC) = w.shape, x.shape
+    G = IC // ICG
+    sums = np.einsum("ngc,goc->ngo", x.reshape(N, G, ICG), w.reshape(G, OC // G, ICG))
+    return (sums.reshape(N, OC) + np.abs(b))[:, :, None, None]
+
+
+SPREAD = {"winograd": winograd_bound, "fft": fft_bound}
+"""Bounds of the kernels that are not exact, by algorithm: functions of a kernel's inputs in float64."""
+
 MAGNITUDES = {
     "normalize": normalize_magnitudes,
     "normalize_given": normalize_given_magnitudes,

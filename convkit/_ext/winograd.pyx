@@ -1,0 +1,381 @@
+"""Winograd's convolution F(4x4, 3x3): a quarter of the multiplications, paid for in additions.
+
+    y = A^T [ sum over ic of (G g G^T) * (B^T d B) ] A        of each tile of 4x4 outputs
+
+What limited the direct kernel: it runs at the multiply-add peak, 2*9*IC FLOPs an output. Here an
+output costs 36/16 multiply-adds an input channel instead of 9, on the same microkernel, whose offset
+table now steps from one channel's tiles to the next; the 36 planes are 36 small matrix products. The
+transforms cost about 9 operations for each input, and their traffic: V is 2.25 times as large as x,
+and U 4 times as large as w. With 64 channels and more, they take a third of the time.
+
+Few tiles: V of all of them is made first, and each block of filters is transformed when its turn
+comes, since U would be larger than the caches and is used once. Many tiles: U is made first, then a
+block of tiles at a time goes all the way. Threads share the blocks of filters, or of tiles.
+
+Rounding differs from the defining sum's; see the bound in docs/arithmetic. One NaN in x spreads over
+the tiles that read it.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport parallel, prange, threadid
+from libc.stdlib cimport free, malloc
+
+from convkit._ext cimport contract
+from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.microkernel cimport MR, NV, tile
+from convkit._ext.panels cimport conv2d_by_panels
+from convkit._ext.threads cimport threads_for
+from convkit._ext.vec cimport at, clear, lanes, vd, vec, vf
+from convkit._ext.winograd_tiles cimport (
+    M_plane, ROWS, U_filters, U_plane, U_row, V_plane, input_scratch, output_scratch, parts, problem,
+    transform_filters, transform_inputs, transform_outputs, up
+)
+
+cnp.import_array()
+
+import numpy as np
+
+cdef enum:
+    TILES = 48  # of a block: whole tiles of the microkernel; V of 256 channels is then 1.7 MB
+    SPEED = 300  # multiply-adds of the defining sum in a nanosecond, roughly
+
+
+# --- how the work is cut up ----------------------------------------------------------------
+
+
+cdef struct plan:
+    problem q
+    bint few               # few tiles: one block of them
+    bint ready             # many tiles, and U was made before
+    Py_ssize_t blocks      # of tiles
+    Py_ssize_t tiles       # of the largest block: the distance between rows of V and M
+    Py_ssize_t filters     # blocks of filters
+    int threads
+    Py_ssize_t shared      # elements of workspace for all threads: V if there are few tiles, else U
+    Py_ssize_t own         # and for each thread
+
+
+cdef inline Py_ssize_t block_start(const vec *like, const plan *p, Py_ssize_t block) noexcept nogil:
+    """The first tile of a block, which holds whole vectors unless it is the last."""
+    cdef Py_ssize_t L = lanes(like)
+    return min(p.q.T, up(p.q.T, L) // L*block // p.blocks*L)
+
+
+cdef plan make_plan(
+    const vec *like, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, bint ready
+) noexcept nogil:
+    """Cut up the work; the filters are `ready` if U is there already."""
+    cdef plan p
+    cdef Py_ssize_t c, start = 0, L = lanes(like)
+    p.q.IC, p.q.OC = s.IC // s.G, s.OC // s.G
+    p.q.x_image, p.q.y_image = s.IC*s.IH*s.IW, s.OC*s.OH*s.OW
+    p.q.IH, p.q.IW, p.q.OH, p.q.OW = s.IH, s.IW, s.OH, s.OW
+    p.q.TH, p.q.TW = up(s.OH, 4) // 4, up(s.OW, 4) // 4
+    p.q.T = s.N*p.q.TH*p.q.TW
+    p.q.ih_of, p.q.iw_of = ih_of, iw_of
+    p.q.inside = p.q.outside = 0
+    for c in range(s.OW + 2 if iw_of else 0):
+        if iw_of[c] < 0 or (c > start and iw_of[c] != iw_of[c - 1] + 1):
+            start = c + (iw_of[c] < 0)
+        if c + 1 - start > p.q.outside - p.q.inside:
+            p.q.inside, p.q.outside = start, c + 1
+
+    p.filters = up(p.q.OC, ROWS) // ROWS
+    p.threads = threads_for(p.q.T*16*9*p.q.OC*p.q.IC // SPEED)
+    p.blocks = max(1, p.q.T // TILES)
+    p.few = p.blocks == 1
+    if p.blocks > p.threads:
+        p.blocks -= p.blocks % p.threads  # the same for each
+    p.tiles = up(up(p.q.T, L) // L, p.blocks) // p.blocks*L
+    cdef Py_ssize_t V = 36*V_plane(like, p.q.IC, p.tiles)
+    p.ready = ready and not p.few
+    p.shared = V if p.few else 0 if ready else p.filters*U_filters(like, p.q.IC)
+    p.own = (input_scratch(like, p.tiles) + (36*U_plane(like, p.q.IC) if p.few else V) + 36*M_plane(like, p.tiles)
+             + output_scratch(like, p.tiles))
+    return p
+
+
+cdef inline Py_ssize_t workspace(const vec *like, const plan *p) noexcept nogil:
+    """Bytes: an offset table, what threads share, and what each has."""
+    cdef Py_ssize_t size = sizeof(float) if vec is vf else sizeof(double)
+    return up(U_row(like, p.q.IC), 8)*sizeof(Py_ssize_t) + (p.shared + p.threads*p.own)*size
+
+
+# --- the parts -----------------------------------------------------------------------------
+
+
+cdef void multiply(
+    vec *M, const vec *U, const vec *V, const Py_ssize_t *off, const plan *p,
+    Py_ssize_t filters, Py_ssize_t first, Py_ssize_t tiles
+) noexcept nogil:
+    """M[point] += U[point] @ V[point] for all 36 points and a block of channels, `first` of them on."""
+    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles, L), point, r, v
+    cdef Py_ssize_t U_stride = U_plane(U, p.q.IC), ldw = U_row(U, p.q.IC), K = min(ldw, p.q.IC - first)
+    cdef Py_ssize_t V_stride = V_plane(V, p.q.IC, p.tiles), M_stride = M_plane(M, p.tiles)
+    cdef vec zeros[ROWS]
+    clear(zeros, ROWS)
+    for point in range(36):
+        for v in range(parts(vectors, NV)):
+            for r in range(parts(filters, MR)):
+                tile(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> min(<Py_ssize_t> NV, vectors - v*NV),
+                     at(M, point*M_stride + r*MR*p.tiles + v*NV*L), p.tiles,
+                     at(V, point*V_stride + first*p.tiles + v*NV*L), off,
+                     at(U, point*U_stride + r*MR*ldw), ldw, K, zeros if first == 0 else NULL)
+
+
+cdef void filters_times_tiles(
+    vec *y, const vec *w, const vec *b, const vec *U, vec *U_block, const vec *V, const Py_ssize_t *off,
+    vec *M, const plan *p, Py_ssize_t block, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """Multiply one block of filters by tiles start..stop, and finish the outputs.
+
+    Where there is no U, filters are transformed just before they are used.
+    """
+    cdef Py_ssize_t r, k, oc = block*ROWS, filters = min(<Py_ssize_t> ROWS, p.q.OC - oc)
+    cdef Py_ssize_t terms = U_row(V, p.q.IC)
+    cdef vec *pixels = at(M, 36*M_plane(M, p.tiles))
+    for k in range(parts(p.q.IC, terms)):
+        if U == NULL:
+            transform_filters(U_block, at(w, oc*p.q.IC*9), filters, p.q.IC, k*terms)
+            multiply(M, U_block, V, off, p, filters, k*terms, stop - start)
+        else:
+            multiply(M, at(U, k*36*U_plane(V, p.q.IC)), V, off, p, filters, k*terms, stop - start)
+    for r in range(filters):
+        transform_outputs(at(y, (oc + r)*p.q.OH*p.q.OW), at(M, r*p.tiles), M_plane(M, p.tiles),
+                          at(b, oc + r), pixels, &p.q, start, stop)
+
+
+cdef void filters_of_all_channels(
+    vec *U, const vec *w, const problem *q, Py_ssize_t block
+) noexcept nogil:
+    """Transform one block of filters."""
+    cdef Py_ssize_t k, oc = block*ROWS, terms = U_row(w, q.IC)
+    for k in range(parts(q.IC, terms)):
+        transform_filters(at(U, block*U_filters(w, q.IC) + k*36*U_plane(w, q.IC)), at(w, oc*q.IC*9),
+                          min(<Py_ssize_t> ROWS, q.OC - oc), q.IC, k*terms)
+
+
+cdef void one_input(
+    vec *V, const vec *x, const vec *x_end, vec *scratch, const plan *p,
+    Py_ssize_t ic, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    transform_inputs(at(V, ic*p.tiles), V_plane(x, p.q.IC, p.tiles), at(x, ic*p.q.IH*p.q.IW), x_end,
+                     scratch, &p.q, start, stop)
+
+
+# --- both orders ---------------------------------------------------------------------------
+
+
+cdef inline vec *own(vec *shared, const plan *p) noexcept nogil:
+    """This thread's workspace."""
+    return at(shared, p.shared + threadid()*p.own)
+
+
+cdef void few_tiles(
+    vec *y, const vec *x, const vec *x_end, const vec *w, const vec *b, const Py_ssize_t *off,
+    vec *V, const plan *p
+) noexcept nogil:
+    cdef Py_ssize_t ic, block, M = 36*U_plane(x, p.q.IC)
+    with nogil, parallel(num_threads=p.threads):
+        for ic in prange(p.q.IC, schedule="static"):
+            one_input(V, x, x_end, own(V, p), p, ic, 0, p.q.T)
+        for block in prange(p.filters, schedule="static"):
+            filters_times_tiles(y, w, b, NULL, own(V, p), V, off, at(own(V, p), M), p, block, 0, p.q.T)
+
+
+cdef void many_tiles(
+    vec *y, const vec *x, const vec *x_end, const vec *w, const vec *b, const Py_ssize_t *off,
+    const vec *ready, vec *shared, const plan *p, Py_ssize_t first, Py_ssize_t last
+) noexcept nogil:
+    """Blocks first..last; the filters are transformed along with block 0, unless they are ready."""
+    cdef Py_ssize_t block
+    cdef const vec *U = ready
+    if not p.ready:
+        U = shared
+    with nogil, parallel(num_threads=p.threads):
+        if first == 0 and not p.ready:
+            for block in prange(p.filters, schedule="static"):
+                filters_of_all_channels(shared, w, &p.q, block)
+        for block in prange(first, last, schedule="static"):
+            all_filters(y, x, x_end, b, off, U, own(shared, p), p, block_start(x, p, block),
+                        block_start(x, p, block + 1))
+
+
+cdef void all_filters(
+    vec *y, const vec *x, const vec *x_end, const vec *b, const Py_ssize_t *off, const vec *U, vec *mine,
+    const plan *p, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """Tiles start..stop, through all channels and filters."""
+    cdef Py_ssize_t ic, block
+    cdef vec *V = at(mine, input_scratch(x, p.tiles))
+    cdef vec *M = at(V, 36*V_plane(x, p.q.IC, p.tiles))
+    for ic in range(p.q.IC):
+        one_input(V, x, x_end, mine, p, ic, start, stop)
+    for block in range(p.filters):
+        filters_times_tiles(y, NULL, b, at(U, block*U_filters(x, p.q.IC)), NULL, V, off, M, p, block, start, stop)
+
+
+# --- the whole -----------------------------------------------------------------------------
+
+
+cdef Py_ssize_t convolve(
+    vec *y, const vec *x, const vec *w, const vec *b, const vec *U, const conv_shape *s, const plan *p,
+    void *memory, Py_ssize_t done, Py_ssize_t at_once
+) noexcept nogil:
+    """Do the next blocks of tiles, of all groups' in a row, and return how many are done then."""
+    cdef Py_ssize_t *off = <Py_ssize_t *> memory
+    cdef vec *shared = <vec *> (off + up(U_row(x, p.q.IC), 8))
+    cdef const vec *x_end = at(x, s.N*p.q.x_image)
+    cdef Py_ssize_t g = done // p.blocks, first = done % p.blocks, last = min(p.blocks, first + at_once), ic
+    y = at(y, g*p.q.OC*p.q.OH*p.q.OW)
+    x = at(x, g*p.q.IC*p.q.IH*p.q.IW)
+    w = at(w, g*p.q.OC*p.q.IC*9)
+    b = at(b, g*p.q.OC)
+    for ic in range(U_row(x, p.q.IC)):
+        off[ic] = ic*p.tiles
+    if p.few:
+        few_tiles(y, x, x_end, w, b, off, shared, p)
+    else:
+        many_tiles(y, x, x_end, w, b, off, at(U, g*p.filters*U_filters(x, p.q.IC)), shared, p, first, last)
+    return done + last - first
+
+
+cdef void winograd(
+    vec *y, const vec *x, const vec *w, const vec *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef plan p = make_plan(x, ih_of, iw_of, s, False)
+    cdef void *memory = malloc(workspace(x, &p))
+    cdef Py_ssize_t done = 0
+    if memory == NULL:
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        return
+    while done < s.G*p.blocks:
+        done = convolve(y, x, w, b, x, s, &p, memory, done, p.blocks)
+    free(memory)
+
+
+cdef int from_python(
+    vec *y, const vec *x, const vec *w, const vec *b, const vec *U, bint ready,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) except -1:
+    """The same with an error where memory is short, and looking for Ctrl-C between blocks."""
+    cdef plan p = make_plan(x, ih_of, iw_of, s, ready)
+    cdef Py_ssize_t done = 0, size = workspace(x, &p)
+    cdef Py_ssize_t at_once = contract.blocks_at_once(p.tiles*16*9*p.q.OC*p.q.IC // SPEED + 1)
+    cdef void *memory = malloc(size)
+    if memory == NULL:
+        raise MemoryError(f"winograd needs {size:,} bytes of workspace; algorithm='direct' needs next to none")
+    try:
+        while done < s.G*p.blocks:
+            with nogil:
+                done = convolve(y, x, w, b, U, s, &p, memory, done, at_once)
+            contract.signals()
+    finally:
+        free(memory)
+    return 0
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void conv2d_f32(
+    float *y, const float *x, const float *w, const float *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    winograd(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s)
+
+
+cdef api void conv2d_f64(
+    double *y, const double *x, const double *w, const double *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    winograd(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+cdef int served(const conv_shape *s) except -1:
+    if s.KH != 3 or s.KW != 3 or s.SH != 1 or s.SW != 1 or s.DH != 1 or s.DW != 1:
+        raise ValueError("winograd needs a 3x3 kernel, stride 1 and dilation 1")
+    return 0
+
+
+cdef Py_ssize_t ready_size(const vec *like, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept:
+    return G*parts(OC // G, ROWS)*U_filters(like, IC)
+
+
+cdef void make_ready(vec *U, const vec *w, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept nogil:
+    cdef Py_ssize_t g, block
+    cdef problem q
+    q.OC, q.IC = OC // G, IC
+    for g in range(G):
+        for block in range(parts(q.OC, ROWS)):
+            filters_of_all_channels(at(U, g*parts(q.OC, ROWS)*U_filters(w, IC)), at(w, g*q.OC*IC*9), &q, block)
+
+
+def conv2d(
+    cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW, cnp.ndarray U=None
+):
+    """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, 3, 3), b (OC,) and what `ready` gave."""
+    cdef conv_shape s
+    cdef int typenum = contract.conv2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    served(&s)
+    cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
+    cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
+    cdef bint is_ready = U is not None
+    cdef Py_ssize_t size
+    cdef void *u = y.data
+    if is_ready:
+        contract.array(U, "U", 1, typenum)
+        size = ready_size(<const vf *> x.data, s.G, s.OC, s.IC // s.G)
+        if typenum == cnp.NPY_FLOAT64:
+            size = ready_size(<const vd *> x.data, s.G, s.OC, s.IC // s.G)
+        contract.extent("length of U", U.shape[0], size)
+        u = U.data
+    if typenum == cnp.NPY_FLOAT32:
+        from_python(<vf *> y.data, <const vf *> x.data, <const vf *> w.data, <const vf *> b.data,
+                    <const vf *> u, is_ready, ih, iw, &s)
+    else:
+        from_python(<vd *> y.data, <const vd *> x.data, <const vd *> w.data, <const vd *> b.data,
+                    <const vd *> u, is_ready, ih, iw, &s)
+
+
+def ready(cnp.ndarray w, layer):
+    """Return U, the filters w (OC, IC/G, 3, 3) transformed for `conv2d`; None if they are better not."""
+    cdef int typenum = cnp.NPY_FLOAT64
+    if w is not None and cnp.PyArray_TYPE(w) == cnp.NPY_FLOAT32:
+        typenum = cnp.NPY_FLOAT32
+    contract.array(w, "w", 4, typenum)
+    cdef Py_ssize_t OC = w.shape[0], IC = w.shape[1], G = layer.G
+    if layer.N*parts(layer.OH, 4)*parts(layer.OW, 4) < 2*TILES:
+        return None
+    contract.extent("rows of the kernel", w.shape[2], 3)
+    contract.extent("columns of the kernel", w.shape[3], 3)
+    if G < 1 or OC % G:
+        raise ValueError(f"{OC} output channels have no {G} groups")
+    cdef Py_ssize_t size = ready_size(<const vf *> w.data, G, OC, IC)
+    if typenum == cnp.NPY_FLOAT64:
+        size = ready_size(<const vd *> w.data, G, OC, IC)
+    cdef cnp.ndarray U = np.zeros(size, w.dtype)
+    with nogil:
+        if typenum == cnp.NPY_FLOAT32:
+            make_ready(<vf *> U.data, <const vf *> w.data, G, OC, IC)
+        else:
+            make_ready(<vd *> U.data, <const vd *> w.data, G, OC, IC)
+    return U
+
+
+def workspace_bytes(layer, Py_ssize_t itemsize):
+    """Return how many bytes `conv2d` allocates."""
+    cdef conv_shape s
+    cdef plan p
+    s.N, s.IC, s.OC, s.G, s.OH, s.OW = layer.N, layer.IC, layer.OC, layer.G, layer.OH, layer.OW
+    s.IH = s.IW = 1
+    if itemsize == sizeof(float):
+        p = make_plan(<const vf *> &s, NULL, NULL, &s, False)
+        return workspace(<const vf *> &s, &p)
+    p = make_plan(<const vd *> &s, NULL, NULL, &s, False)
+    return workspace(<const vd *> &s, &p)
