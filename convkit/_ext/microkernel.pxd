@@ -202,20 +202,30 @@ cdef inline inlined add_terms(
         sums[3*r + 2] = sums[3*r + 2] + weights*x2
 
 
+cdef inline inlined keep(int V, vec *kept, const vec *sums, int r) noexcept nogil:
+    """Put row r's sums where a loop can find them."""
+    cdef Py_ssize_t L = lanes(sums)
+    store(kept, 0, sums[3*r])
+    if V > 1:
+        store(kept, L, sums[3*r + 1])
+    if V > 2:
+        store(kept, 2*L, sums[3*r + 2])
+
+
 cdef inline inlined finish_dot(
-    vec sums, vec *out, const vec *x, const vec *w, Py_ssize_t K, const vec *start
+    const vec *sums, vec *out, const vec *x, const vec *w, Py_ssize_t K, const vec *start
 ) noexcept nogil:
     """Add up the lanes, the K terms that filled no vector, and the start; store the one pixel."""
     cdef Py_ssize_t k
     cdef float rest_f
     cdef double rest_d
     if vec is vf:
-        rest_f = total_f(sums)
+        rest_f = total_f(sums[0])
         for k in range(K):
             rest_f += (<const float *> w)[k]*(<const float *> x)[k]
         (<float *> out)[0] = rest_f + ((<const float *> start)[0] if start else (<float *> out)[0])
     else:
-        rest_d = total_d(sums)
+        rest_d = total_d(sums[0])
         for k in range(K):
             rest_d += (<const double *> w)[k]*(<const double *> x)[k]
         (<double *> out)[0] = rest_d + ((<const double *> start)[0] if start else (<double *> out)[0])
@@ -227,6 +237,7 @@ cdef inline inlined dots_of(
 ) noexcept nogil:
     """R rows and V pixels, both of them constants."""
     cdef vec sums[3*8]
+    cdef vec kept[3*8]
     cdef vec x0, x1, x2
     cdef Py_ssize_t i, k, L = lanes(x), whole = K - K % L
     cdef int r, v
@@ -265,9 +276,24 @@ cdef inline inlined dots_of(
             add_terms(V, sums, x0, x1, x2, at(w, k), ldw, 6)
         if R > 7:
             add_terms(V, sums, x0, x1, x2, at(w, k), ldw, 7)
+    keep(V, at(kept, 3*0*L), sums, 0)
+    if R > 1:
+        keep(V, at(kept, 3*1*L), sums, 1)
+    if R > 2:
+        keep(V, at(kept, 3*2*L), sums, 2)
+    if R > 3:
+        keep(V, at(kept, 3*3*L), sums, 3)
+    if R > 4:
+        keep(V, at(kept, 3*4*L), sums, 4)
+    if R > 5:
+        keep(V, at(kept, 3*5*L), sums, 5)
+    if R > 6:
+        keep(V, at(kept, 3*6*L), sums, 6)
+    if R > 7:
+        keep(V, at(kept, 3*7*L), sums, 7)
     for r in range(R):
         for v in range(V):
-            finish_dot(sums[3*r + v], at(out, r*ldo + v), at(x, v*ldx + whole), at(w, r*ldw + whole),
+            finish_dot(at(kept, (3*r + v)*L), at(out, r*ldo + v), at(x, v*ldx + whole), at(w, r*ldw + whole),
                        K - whole, at(start, r) if start else NULL)
 
 

@@ -135,3 +135,33 @@ cdef inline vec odds(vec a, vec b) noexcept nogil:
         return odds_f(a, b)
     else:
         return odds_d(a, b)
+
+
+cdef inline void copy(vec *to, const vec *source, Py_ssize_t n) noexcept nogil:
+    """Copy n elements, by vectors where there is at least one; the last may overlap the one before."""
+    cdef Py_ssize_t i, L = lanes(to)
+    if n < L:
+        for i in range(n):
+            move(to, i, source, i)
+        return
+    for i in range(n // L):
+        store(to, i*L, load(source, i*L))
+    store(to, n - L, load(source, n - L))
+
+
+cdef inline void move(vec *to, Py_ssize_t i, const vec *source, Py_ssize_t j) noexcept nogil:
+    """Copy one element."""
+    if vec is vf:
+        (<float *> to)[i] = (<const float *> source)[j]
+    else:
+        (<double *> to)[i] = (<const double *> source)[j]
+
+
+cdef inline void clear(vec *to, Py_ssize_t n) noexcept nogil:
+    """Set n elements to zero."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if vec is vf:
+            (<float *> to)[i] = 0
+        else:
+            (<double *> to)[i] = 0
