@@ -4,17 +4,16 @@
 
 It is the microkernel's product once more, with the pixels as the terms of the sums. dy's rows take the
 place of the weights, just as they lie in memory. What stands in the vectors is up to 3 vectors of
-columns, and this needs the im2col matrix pixel by pixel: a *panel* of 512 pixels by 48 columns is
+columns, and this needs the im2col matrix pixel by pixel: a *panel* of some 512 pixels by 48 columns is
 gathered, column after column, and transposed in registers. It fits the L2 cache and serves all output
 channels, so an element costs about half a cycle once, and then one multiply-add a channel, of which a
-core does 32 in a cycle. The sums of a panel's columns stay in a small buffer until all images are
-done; weights are written once.
+core does 32 in a cycle. The sums stay in a buffer in the L2 cache until all images are done, and a block
+of dy stays there while all panels of a task use it.
 
 With fewer than 3 output channels a group (depthwise) there would be nothing to share a panel among:
 there the columns are not transposed, and `dots` takes the products along the pixels.
 
-Threads share out the panels and blocks of output channels. Each sum is taken by one thread in the
-order of its images and pixels.
+Threads share out the tasks. Each sum is taken by one thread, in the order of images and pixels.
 """
 
 cimport numpy as cnp
@@ -24,12 +23,13 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from convkit._ext cimport contract
-from convkit._ext.columns cimport column, column_of, fill_column, reads_planes
+from convkit._ext.columns cimport block, column, column_of, gather_all
 from convkit._ext.conv_gradient_loops cimport gather_loops
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR, NR_MAX, NV, dots, tile
+from convkit._ext.planes cimport is_identity
 from convkit._ext.threads cimport threads_for
-from convkit._ext.transpose cimport LANES_MAX, transpose
+from convkit._ext.transpose cimport transpose_rows
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 
 cnp.import_array()
@@ -38,137 +38,136 @@ cdef extern from "stdlib.h" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
 
 cdef enum:
-    KC = 512   # pixels of a panel: 96 KiB of it, and 16 KiB of dy in the L1 cache for 8 output channels
-    MC = 512   # output channels a task: 96 KiB of sums
-    PITCH = KC + 16  # of gathered columns; not a power of two, or all would meet in a few cache sets
-    SPEED = 32  # multiply-adds that are done in a nanosecond, at least
-    FEW = 3    # output channels below which a panel does not pay
-
-
-# --- one task: some columns of one group, and some of its output channels ---------------------
+    KC = 512      # pixels of a panel: 96 KiB of it, and 16 KiB of dy in the L1 cache for 8 output channels
+    MC = 1024     # output channels of all panels of a task: 192 KiB of sums
+    PANELS = 16   # of a task, at most
+    FEW = 3       # output channels below which a panel does not pay
+    SPEED = 32    # multiply-adds that are done in a nanosecond, at least
 
 
 cdef struct task:
-    Py_ssize_t g, oc, OC  # the group; the first output channel in it, and how many
-    Py_ssize_t j, J       # the first column in the group, and how many
+    Py_ssize_t oc, M  # the first output channel, and how many
+    Py_ssize_t j, J   # the first column in the group, and how many
+    Py_ssize_t panels
+    Py_ssize_t ldj    # from one output channel's weights to the next
+    bint planes       # whether each column is a plane of x as it stands
+    const Py_ssize_t *ih_of
+    const Py_ssize_t *iw_of
 
 
 cdef struct workspace:
-    column columns[NR_MAX]
-    Py_ssize_t offsets[KC]          # where the panel has pixel k
-    char rows[LANES_MAX*PITCH*4]    # columns as gathered
-    char panel[KC*NR_MAX*4]         # and transposed
-    char sums[MC*NR_MAX*4]          # [output channel][column]
+    column columns[PANELS*NR_MAX]
+    Py_ssize_t places[NR_MAX]         # of a panel's columns, as gathered
+    Py_ssize_t offsets[KC]            # of a panel's pixels, once transposed
+    float gathered[NR_MAX*(KC + 1)]   # floats, or half as many doubles in rows of half the length
+    float panel[NR_MAX*KC]
+    float sums[NR_MAX*MC]             # [panel][output channel][column]
 
 
-cdef inline void gather(
-    vec *to, Py_ssize_t count, const column *columns, const vec *x, const conv_shape *s,
-    Py_ssize_t p, Py_ssize_t stop
+# --- one block of pixels --------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t first_column(const task *t, Py_ssize_t panel, Py_ssize_t L) noexcept nogil:
+    """Panels have whole vectors, as evenly many as can be."""
+    return min(panel*((t.J + L - 1)//L)//t.panels*L, t.J)
+
+
+cdef void add_panel(
+    const task *t, workspace *work, Py_ssize_t panel, const vec *dy, const vec *x, const vec *end,
+    const conv_shape *s, block b
 ) noexcept nogil:
-    """Fill rows of pixels p to stop from as many columns."""
-    cdef Py_ssize_t i
-    for i in range(count):
-        if vec is vf:
-            fill_column(<float *> at(to, i*PITCH), <const float *> x, columns + i, s, p, stop)
-        else:
-            fill_column(<double *> at(to, i*PITCH), <const double *> x, columns + i, s, p, stop)
-
-
-cdef inline void transpose_rows(
-    vec *to, Py_ssize_t ldt, const vec *rows, Py_ssize_t ldr, Py_ssize_t count
-) noexcept nogil:
-    """A vector of panel columns from L rows. The last square may repeat pixels of the one before."""
-    cdef Py_ssize_t i, p, L = lanes(to)
-    for i in range((count + L - 1)//L):
-        p = max(min(i*L, count - L), 0)
-        transpose(at(to, p*ldt), ldt, at(rows, p), ldr)
-
-
-cdef void fill_panel(
-    vec *panel, const task *t, workspace *work, const vec *x, const conv_shape *s, bint planes,
-    Py_ssize_t p, Py_ssize_t stop
-) noexcept nogil:
-    cdef Py_ssize_t v, L = lanes(x), V = (t.J + L - 1)//L
-    cdef vec *rows = <vec *> work.rows
+    """Add a block's products to the sums of a panel; dy and x are its image's channels."""
+    cdef Py_ssize_t L = lanes(x), NR = NV*L, P = s.OH*s.OW, K = b.rows*b.cols, i, v, m
+    cdef Py_ssize_t j = first_column(t, panel, L), J = first_column(t, panel + 1, L) - j
+    cdef Py_ssize_t V = (J + L - 1)//L
+    cdef const vec *columns = <const vec *> work.gathered
+    cdef vec *sums = at(<vec *> work.sums, panel*t.M*NR)
+    if t.planes and K >= L:
+        columns = at(x, b.oh*s.OW + b.ow)
+        for i in range(J):
+            work.places[i] = (t.j + j + i)*P
+    else:
+        gather_all(<vec *> work.gathered, work.places, x, end, work.columns + j, J, s, b)
+    if t.M < FEW:
+        few_dots(t.M, J, sums, columns, work.places, at(dy, b.oh*s.OW + b.ow), P, K)
+        return
+    for i in range(J, V*L):
+        work.places[i] = work.places[J - 1]  # whatever: nobody reads the sums
     for v in range(V):
-        if planes and (v + 1)*L <= t.J and stop - p >= L:
-            transpose_rows(at(panel, v*L), V*L, at(x, (t.j + v*L)*s.IH*s.IW + p), s.IH*s.IW, stop - p)
-        else:
-            gather(rows, min(L, t.J - v*L), work.columns + v*L, x, s, p, stop)
-            transpose_rows(at(panel, v*L), V*L, rows, PITCH, stop - p)
+        transpose_rows(at(<vec *> work.panel, v*L), NR, columns, work.places + v*L, K)
+    for i in range((t.M + MR - 1)//MR):
+        m = i*MR
+        tile(<int> min(MR, t.M - m), <int> V, at(sums, m*NR), NR, <const vec *> work.panel, work.offsets,
+             at(dy, m*P + b.oh*s.OW + b.ow), P, K, <const vec *> NULL)
 
 
-cdef void add_block(
-    const task *t, workspace *work, const vec *dy, const vec *x, const conv_shape *s, bint planes,
-    Py_ssize_t p, Py_ssize_t stop
+cdef inline void few_dots(
+    Py_ssize_t M, Py_ssize_t J, vec *sums, const vec *columns, const Py_ssize_t *places,
+    const vec *dy, Py_ssize_t P, Py_ssize_t K
 ) noexcept nogil:
-    """Add the products of pixels p to stop of one image, whose channels of the group dy and x are."""
-    cdef Py_ssize_t i, oc, L = lanes(x), V = (t.J + L - 1)//L, P = s.OH*s.OW
-    cdef vec *panel = <vec *> work.panel
-    cdef vec *sums = <vec *> work.sums
-    fill_panel(panel, t, work, x, s, planes, p, stop)
-    for i in range((t.OC + MR - 1)//MR):
-        oc = i*MR
-        tile(<int> min(MR, t.OC - oc), <int> V, at(sums, oc*V*L), V*L, panel, work.offsets,
-             at(dy, oc*P + p), P, stop - p, <const vec *> NULL)
+    """Up to NV columns at a time, as far as they lie equally far apart."""
+    cdef Py_ssize_t j = 0, V, apart
+    while j < J:
+        V = 1
+        apart = places[j + 1] - places[j] if j + 1 < J else 0
+        while V < NV and j + V < J and places[j + V] - places[j + V - 1] == apart:
+            V += 1
+        dots(<int> M, <int> V, at(sums, j), NV*lanes(dy), at(columns, places[j]), apart, dy, P, K,
+             <const vec *> NULL)
+        j += V
 
 
-cdef void add_block_of_few(
-    const task *t, workspace *work, const vec *dy, const vec *x, const conv_shape *s,
-    Py_ssize_t p, Py_ssize_t stop
+# --- one task: all pixels of all images, for some output channels and columns of a group ----------
+
+
+cdef inline void put(
+    floating *dw, const task *t, const floating *sums, Py_ssize_t NR, Py_ssize_t j, Py_ssize_t J, bint add
 ) noexcept nogil:
-    """The same for a few output channels, without a panel."""
-    cdef Py_ssize_t i, j, count, L = lanes(x), V = (t.J + L - 1)//L, P = s.OH*s.OW
-    cdef vec *rows = <vec *> work.rows
-    cdef vec *sums = <vec *> work.sums
-    for i in range((t.J + NV - 1)//NV):
-        j = i*NV
-        count = min(NV, t.J - j)
-        gather(rows, count, work.columns + j, x, s, p, stop)
-        dots(<int> t.OC, <int> count, at(sums, j), V*L, rows, PITCH, at(dy, p), P, stop - p, <const vec *> NULL)
-
-
-cdef inline void put(floating *dw, Py_ssize_t ldw, const floating *sums, Py_ssize_t lds,
-                     const task *t, bint add) noexcept nogil:
-    cdef Py_ssize_t oc, j
-    for oc in range(t.OC):
-        for j in range(t.J):
-            dw[oc*ldw + j] = sums[oc*lds + j] + dw[oc*ldw + j] if add else sums[oc*lds + j]
+    cdef Py_ssize_t m, i
+    for m in range(t.M):
+        for i in range(J):
+            dw[m*t.ldj + j + i] = sums[m*NR + i] + (dw[m*t.ldj + j + i] if add else 0)
 
 
 cdef void run_task(
-    const task *t, workspace *work, vec *dw, const vec *dy, const vec *x,
-    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, bint planes, bint add
+    const task *t, workspace *work, vec *dw, const vec *dy, const vec *x, const conv_shape *s, bint add
 ) noexcept nogil:
-    cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, J = IC*s.KH*s.KW, P = s.OH*s.OW, L = lanes(x)
-    cdef Py_ssize_t V = (t.J + L - 1)//L, blocks = (P + KC - 1)//KC, i, n, b, first
-    cdef const vec *dy_rows
-    cdef const vec *channels
+    """dw is the task's first weight, dy and x are its channels of the first image."""
+    cdef Py_ssize_t L = lanes(x), NR = NV*L, n, i, k, panel, x_image = s.IC*s.IH*s.IW
+    cdef Py_ssize_t bands, strips, rows
+    cdef const vec *end = at(x, (s.N - 1)*x_image + s.IC//s.G*s.IH*s.IW)
+    cdef block b
     for i in range(t.J):
-        work.columns[i] = column_of(t.j + i, ih_of, iw_of, s)
+        work.columns[i] = column_of(t.j + i, t.ih_of, t.iw_of, s)
     for i in range(KC):
-        work.offsets[i] = i*V*L
-    memset(work.sums, 0, t.OC*V*sizeof(vec))
-    first = t.g*OC + t.oc
+        work.offsets[i] = i*NR
+    memset(work.sums, 0, t.panels*t.M*NV*sizeof(vec))
+    strips = (s.OW + KC - 1)//KC
+    rows = max(KC//s.OW, 1)
+    bands = (s.OH + rows - 1)//rows
     for n in range(s.N):
-        dy_rows = at(dy, (n*s.OC + first)*P)
-        channels = at(x, (n*s.IC + t.g*IC)*s.IH*s.IW)
-        for b in range(blocks):
-            if OC < FEW:
-                add_block_of_few(t, work, dy_rows, channels, s, b*P//blocks, (b + 1)*P//blocks)
-            else:
-                add_block(t, work, dy_rows, channels, s, planes, b*P//blocks, (b + 1)*P//blocks)
-    if vec is vf:
-        put(<float *> dw + first*J + t.j, J, <const float *> work.sums, V*L, t, add)
-    else:
-        put(<double *> dw + first*J + t.j, J, <const double *> work.sums, V*L, t, add)
+        for i in range(bands):
+            b.oh = i*s.OH//bands
+            b.rows = (i + 1)*s.OH//bands - b.oh
+            for k in range(strips):
+                b.ow = k*s.OW//strips
+                b.cols = (k + 1)*s.OW//strips - b.ow
+                for panel in range(t.panels):
+                    add_panel(t, work, panel, at(dy, n*s.OC*s.OH*s.OW), at(x, n*x_image), end, s, b)
+    for panel in range(t.panels):
+        k = first_column(t, panel, L)
+        i = first_column(t, panel + 1, L) - k
+        if vec is vf:
+            put(<float *> dw, t, <float *> at(<vec *> work.sums, panel*t.M*NR), NR, k, i, add)
+        else:
+            put(<double *> dw, t, <double *> at(<vec *> work.sums, panel*t.M*NR), NR, k, i, add)
 
 
 # --- all of them ---------------------------------------------------------------------------
 
 
 cdef int threads_of(const conv_shape *s) noexcept nogil:
-    return threads_for(s.N*s.OC*s.OH*s.OW*(s.IC//s.G)*s.KH*s.KW//16)
+    return threads_for(s.N*s.OC*s.OH*s.OW*(s.IC//s.G)*s.KH*s.KW//SPEED)
 
 
 cdef void grad_w(
@@ -176,30 +175,39 @@ cdef void grad_w(
     const conv_shape *s, workspace *work, int threads, bint add
 ) noexcept nogil:
     """Fill dw, or add to it; work has room for as many threads."""
-    cdef Py_ssize_t OC = s.OC//s.G, J = s.IC//s.G*s.KH*s.KW, L = lanes(x), vectors = (J + L - 1)//L
-    cdef Py_ssize_t panels = (vectors + NV - 1)//NV, parts = (OC + MC - 1)//MC, i
-    cdef bint planes = reads_planes(ih_of, iw_of, s)
-    if s.G*panels*parts < threads:
-        parts = min(threads, (OC + MR - 1)//MR)
-    for i in prange(s.G*panels*parts, schedule="dynamic", num_threads=threads):
-        one_of(i, panels, parts, dw, dy, x, ih_of, iw_of, s, work + threadid(), planes, add)
+    cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, J = IC*s.KH*s.KW, L = lanes(x), i
+    cdef Py_ssize_t panels = (J + NV*L - 1)//(NV*L), tiles = (M + MR - 1)//MR
+    cdef Py_ssize_t parts = (M + MC - 1)//MC, groups, at_once
+    # A task has as many panels as its sums have room for, but each thread gets a task.
+    at_once = min(<Py_ssize_t> PANELS, MC//((tiles + parts - 1)//parts*MR))
+    groups = min(max((panels + at_once - 1)//at_once, threads), panels)
+    if s.G*groups*parts < threads:
+        parts = min(<Py_ssize_t> threads, tiles)
+    for i in prange(s.G*groups*parts, schedule="dynamic", num_threads=threads):
+        one_of(i, parts, groups, dw, dy, x, ih_of, iw_of, s, work + threadid(), add)
 
 
 cdef void one_of(
-    Py_ssize_t i, Py_ssize_t panels, Py_ssize_t parts, vec *dw, const vec *dy, const vec *x,
-    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work,
-    bint planes, bint add
+    Py_ssize_t i, Py_ssize_t parts, Py_ssize_t groups, vec *dw, const vec *dy, const vec *x,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, bint add
 ) noexcept nogil:
-    """Run task i. Panels have whole vectors, as evenly many as can be; parts have whole tiles."""
+    """Run task i. Parts have whole tiles of output channels, groups have whole vectors of columns."""
     cdef task t
-    cdef Py_ssize_t OC = s.OC//s.G, J = s.IC//s.G*s.KH*s.KW, L = lanes(x), vectors = (J + L - 1)//L
-    cdef Py_ssize_t tiles = (OC + MR - 1)//MR, panel = i // parts % panels, part = i % parts
-    t.g = i // (parts*panels)
+    cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, L = lanes(x), g = i//(groups*parts)
+    cdef Py_ssize_t part = i % parts, tiles = (M + MR - 1)//MR
+    cdef Py_ssize_t group = i//parts % groups, vectors
+    t.ldj = IC*s.KH*s.KW
+    vectors = (t.ldj + L - 1)//L
     t.oc = part*tiles//parts*MR
-    t.OC = min((part + 1)*tiles//parts*MR, OC) - t.oc
-    t.j = panel*vectors//panels*L
-    t.J = min((panel + 1)*vectors//panels*L, J) - t.j
-    run_task(&t, work, dw, dy, x, ih_of, iw_of, s, planes, add)
+    t.M = min((part + 1)*tiles//parts*MR, M) - t.oc
+    t.j = group*vectors//groups*L
+    t.J = min((group + 1)*vectors//groups*L, t.ldj) - t.j
+    t.panels = (t.J + NV*L - 1)//(NV*L)
+    t.ih_of, t.iw_of = ih_of, iw_of
+    t.planes = (s.KH*s.KW == 1 and s.OH == s.IH and s.OW == s.IW and (s.SH == 1 or s.OH == 1)
+                and (s.SW == 1 or s.OW == 1) and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW))
+    t.oc += g*M
+    run_task(&t, work, at(dw, t.oc*t.ldj + t.j), at(dy, t.oc*s.OH*s.OW), at(x, g*IC*s.IH*s.IW), s, add)
 
 
 # --- from C --------------------------------------------------------------------------------

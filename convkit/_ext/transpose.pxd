@@ -5,7 +5,7 @@ are those of r followed by those of c. Zipping the first half of the vectors wit
 these digits round by one place. After log2(L) zips those of c stand in front: the square is transposed.
 """
 
-from convkit._ext.vec cimport inlined, lanes, load, store, vd, vec, vf
+from convkit._ext.vec cimport at, inlined, lanes, load, separate, store, vd, vec, vf
 
 cdef extern from *:
     r"""
@@ -43,13 +43,15 @@ cdef inline inlined zip_halves(vec *to, const vec *a, int L) noexcept nogil:
             to[2*i + 1] = zip_high_d(a[i], a[i + L//2])
 
 
-cdef inline inlined transpose(vec *to, Py_ssize_t ldt, const vec *a, Py_ssize_t lda) noexcept nogil:
-    """Fill to[c*ldt + r] from a[r*lda + c], for r and c below the lanes of a vector."""
+cdef inline inlined transpose(
+    vec *to, Py_ssize_t ldt, const vec *a, const Py_ssize_t *rows
+) noexcept nogil:
+    """Fill to[c*ldt + r] from a[rows[r] + c], for r and c below the lanes of a vector."""
     cdef vec u[LANES_MAX]
     cdef vec v[LANES_MAX]
     cdef int i, L = <int> lanes(a)
     for i in range(L):
-        u[i] = load(a, i*lda)
+        u[i] = load(a, rows[i])
     zip_halves(v, u, L)
     if L >= 4:
         zip_halves(u, v, L)
@@ -59,3 +61,14 @@ cdef inline inlined transpose(vec *to, Py_ssize_t ldt, const vec *a, Py_ssize_t 
         zip_halves(u, v, L)
     for i in range(L):
         store(to, i*ldt, v[i] if L == 2 or L == 8 else u[i])
+
+
+cdef inline separate transpose_rows(
+    vec *to, Py_ssize_t ldt, const vec *a, const Py_ssize_t *rows, Py_ssize_t count
+) noexcept nogil:
+    """The same for `count` columns, square by square. The last square ends with the last column, and
+    repeats some of the one before; if there is but one, it goes on to the end of the vector."""
+    cdef Py_ssize_t i, c, L = lanes(a)
+    for i in range((count + L - 1)//L):
+        c = max(min(i*L, count - L), 0)
+        transpose(at(to, c*ldt), ldt, at(a, c), rows)

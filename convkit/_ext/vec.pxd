@@ -9,6 +9,8 @@ Distances count elements, not vectors, so ``p[i]`` and ``p + i`` are not for the
 ``at(p, i)``, ``load(p, i)``, ``store(p, i, v)`` and ``splat(p, i)``.
 """
 
+from libc.string cimport memcpy
+
 cdef extern from *:
     r"""
     #ifndef CONVKIT_VEC
@@ -138,15 +140,21 @@ cdef inline vec odds(vec a, vec b) noexcept nogil:
 
 
 cdef inline void copy(vec *to, const vec *source, Py_ssize_t n) noexcept nogil:
-    """Copy n elements, by vectors where there is at least one; the last may overlap the one before."""
-    cdef Py_ssize_t i, L = lanes(to)
-    if n < L:
+    """Copy n elements by as long pieces as fit; the last piece may overlap the one before."""
+    cdef Py_ssize_t i, L = lanes(to), size = sizeof(vec)//L
+    if n >= L:
+        for i in range(n // L):
+            store(to, i*L, load(source, i*L))
+        store(to, n - L, load(source, n - L))
+    elif n >= 8:
+        memcpy(to, source, 8*size)
+        memcpy(at(to, n - 8), at(source, n - 8), 8*size)
+    elif n >= 4:
+        memcpy(to, source, 4*size)
+        memcpy(at(to, n - 4), at(source, n - 4), 4*size)
+    else:
         for i in range(n):
             move(to, i, source, i)
-        return
-    for i in range(n // L):
-        store(to, i*L, load(source, i*L))
-    store(to, n - L, load(source, n - L))
 
 
 cdef inline void move(vec *to, Py_ssize_t i, const vec *source, Py_ssize_t j) noexcept nogil:

@@ -1,0 +1,211 @@
+"""Planes: copies of a block of the image in which every tap of the window is one offset.
+
+The outputs of a block are numbered row by row, ``oh*pitch + ow``. In a plane, the cell that a tap
+reads for output i lies at i plus an offset, the same for all of them. One plane a channel can serve
+all taps: a neighbour's padding on the right is the next row's on the left, and the pitch is a little
+more than a row of outputs, which makes some outputs worthless ("flat"). Or each tap of an axis gets
+a plane of its own, shifted in advance; then no output is worthless ("own"). With a stride, cells that
+neighbouring outputs read must become neighbours: one plane for each phase of the stride that taps
+have. Padding is in the tables, so it costs nothing extra.
+"""
+
+from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.vec cimport at, clear, evens, lanes, load, move, store, vd, vec, vf
+
+
+cdef enum:
+    MAX_PLANES = 16  # along one axis: strides and kernels beyond it are rare
+
+
+cdef struct axis:
+    Py_ssize_t S, D    # stride and dilation
+    Py_ssize_t planes  # that this axis multiplies the number of planes by
+    Py_ssize_t extra   # cells of a plane beyond those of the outputs
+    bint own           # whether each tap has planes of its own
+
+
+cdef struct layout:
+    axis v, h               # down and across
+    Py_ssize_t rows, cols   # outputs of a block
+    Py_ssize_t pitch        # cells from one row of a plane to the next
+    Py_ssize_t plane        # cells from one plane to the next
+    Py_ssize_t channel      # cells from the planes of one channel to the next
+    bint in_place           # whether x itself serves as planes
+    bint possible           # whether planes are few enough
+
+
+cdef inline axis make_axis(Py_ssize_t taps, Py_ssize_t S, Py_ssize_t D, bint own) noexcept nogil:
+    cdef axis a
+    a.S, a.D, a.own = S, D, own
+    a.planes = 1
+    while a.planes < taps and (own or a.planes*D % S != 0):
+        a.planes += 1
+    a.extra = 0 if own else (taps - 1)*D // S
+    return a
+
+
+# Tap t of an axis reads plane `t % planes`, `shift` cells further than the output's number says; cell
+# i of plane p is the table's entry `i*S + first`.
+
+cdef inline Py_ssize_t shift(const axis *a, Py_ssize_t t) noexcept nogil:
+    return 0 if a.own else t*a.D // a.S
+
+
+cdef inline Py_ssize_t first(const axis *a, Py_ssize_t p) noexcept nogil:
+    return p*a.D if a.own else p*a.D % a.S
+
+
+cdef inline bint is_identity(const Py_ssize_t *of, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        if of[i] != i:
+            return False
+    return True
+
+
+cdef inline layout make_layout(
+    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of
+) noexcept nogil:
+    """Choose how the planes of a whole image would lie."""
+    cdef layout p
+    cdef Py_ssize_t extra
+    p.in_place = (s.KH == 1 and s.KW == 1 and s.SH == 1 and s.SW == 1 and s.OH == s.IH and s.OW == s.IW
+                  and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW))
+    p.v = make_axis(s.KH, s.SH, s.DH, False)
+    p.h = make_axis(s.KW, s.SW, s.DW, False)
+    # Worthless outputs are `extra` in each row; copies cost as much as about one output in ten.
+    extra = p.h.extra
+    if s.OH > 1 and 10*extra > s.OW and s.KW <= MAX_PLANES:
+        p.h = make_axis(s.KW, s.SW, s.DW, True)
+    if s.KH*s.OH < p.v.planes*(s.OH + p.v.extra) and s.KH <= MAX_PLANES:
+        p.v = make_axis(s.KH, s.SH, s.DH, True)
+    p.possible = p.v.planes <= MAX_PLANES and p.h.planes <= MAX_PLANES
+    set_block(&p, s, s.OH, s.OW)
+    return p
+
+
+cdef inline void set_block(layout *p, const conv_shape *s, Py_ssize_t rows, Py_ssize_t cols) noexcept nogil:
+    """Make the planes as large as a block of so many outputs needs them."""
+    p.rows, p.cols = rows, cols
+    if p.in_place:
+        p.pitch, p.plane, p.channel = s.IW, s.IH*s.IW, s.IH*s.IW
+    else:
+        p.pitch = cols + p.h.extra
+        p.plane = (rows + p.v.extra)*p.pitch
+        p.channel = p.v.planes*p.h.planes*p.plane
+
+
+cdef inline void fill_offsets(
+    Py_ssize_t *off, const layout *p, Py_ssize_t channels, Py_ssize_t KH, Py_ssize_t KW
+) noexcept nogil:
+    """Write the offset table: one entry a channel and tap, in the order of the weights."""
+    cdef Py_ssize_t c, kh, kw, row, taps = KH*KW
+    for kh in range(KH):
+        row = kh % p.v.planes*p.h.planes*p.plane + shift(&p.v, kh)*p.pitch
+        for kw in range(KW):
+            off[kh*KW + kw] = row + kw % p.h.planes*p.plane + shift(&p.h, kw)
+    for c in range(1, channels):
+        for kw in range(taps):
+            off[c*taps + kw] = off[kw] + c*p.channel
+
+
+# --- packing -------------------------------------------------------------------------------
+
+
+cdef struct run:
+    Py_ssize_t start, stop  # the columns of a plane that read the image's columns at a constant step
+    Py_ssize_t end          # columns from here on are beyond the table, and no output needs them
+
+
+cdef inline run longest_run(
+    const Py_ssize_t *iw_of, Py_ssize_t entries, Py_ssize_t S, Py_ssize_t cols
+) noexcept nogil:
+    cdef run best
+    cdef Py_ssize_t j, begin = 0
+    best.start = best.stop = 0
+    best.end = min(cols, (entries + S - 1) // S)
+    for j in range(best.end):
+        if iw_of[j*S] < 0:
+            begin = j + 1
+            continue
+        if j > begin and iw_of[j*S] != iw_of[(j - 1)*S] + S:
+            begin = j
+        if j + 1 - begin > best.stop - best.start:
+            best.start, best.stop = begin, j + 1
+    return best
+
+
+cdef inline void look_up(
+    vec *to, const vec *x, const Py_ssize_t *iw_of, Py_ssize_t S, Py_ssize_t j, Py_ssize_t stop
+) noexcept nogil:
+    """Fill columns j to stop of a row cell by cell."""
+    while j < stop:
+        if iw_of[j*S] < 0:
+            clear(at(to, j), 1)
+        else:
+            move(to, j, x, iw_of[j*S])
+        j += 1
+
+
+cdef inline void copy_steps(
+    vec *to, const vec *x, Py_ssize_t S, Py_ssize_t n, Py_ssize_t room
+) noexcept nogil:
+    """Copy every S-th element of x, n of them; x ends after `room` elements.
+
+    What follows them in `to` may be overwritten, up to a vector's length: rows are packed in
+    ascending order, so that the right values come later.
+    """
+    cdef Py_ssize_t i, done = 0, L = lanes(to)
+    if S == 1:
+        done = min(n + L - 1, room) // L
+        for i in range(done):
+            store(to, i*L, load(x, i*L))
+        done = done*L
+    elif S == 2:
+        done = min(2*(n + L - 1), room) // (2*L)
+        for i in range(done):
+            store(to, i*L, evens(load(x, 2*i*L), load(x, 2*i*L + L)))
+        done = done*L
+    while done < n:
+        move(to, done, x, done*S)
+        done += 1
+
+
+cdef inline void pack_row(
+    vec *to, const vec *x, const Py_ssize_t *iw_of, Py_ssize_t S, Py_ssize_t cols, run r, Py_ssize_t room
+) noexcept nogil:
+    if r.stop > r.start:
+        copy_steps(at(to, r.start), at(x, iw_of[r.start*S]), S, r.stop - r.start, room - iw_of[r.start*S])
+    look_up(to, x, iw_of, S, 0, r.start)
+    look_up(to, x, iw_of, S, r.stop, r.end)
+    clear(at(to, r.end), cols - r.end)
+
+
+cdef inline void pack(
+    vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const layout *p, const conv_shape *s,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t oh, Py_ssize_t ow
+) noexcept nogil:
+    """Fill the planes of so many channels for the block of outputs that begins at (oh, ow).
+
+    x is the first channel's image, in an array that ends `room` elements further on.
+    """
+    cdef run runs[MAX_PLANES]
+    cdef Py_ssize_t c, v, h, i, ih, row, height = p.rows + p.v.extra
+    cdef Py_ssize_t h_entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
+    cdef Py_ssize_t w_entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
+    cdef const Py_ssize_t *columns = iw_of + ow*s.SW
+    for h in range(p.h.planes):
+        i = first(&p.h, h)
+        runs[h] = longest_run(columns + i, w_entries - ow*s.SW - i, s.SW, p.pitch)
+    for c in range(channels):
+        for v in range(p.v.planes):
+            for h in range(p.h.planes):
+                for i in range(height):
+                    ih = (oh + i)*s.SH + first(&p.v, v)
+                    ih = ih_of[ih] if ih < h_entries else -1
+                    if ih < 0:
+                        clear(planes, p.pitch)
+                    else:
+                        row = (c*s.IH + ih)*s.IW
+                        pack_row(planes, at(x, row), columns + first(&p.h, h), s.SW, p.pitch, runs[h], room - row)
+                    planes = at(planes, p.pitch)
