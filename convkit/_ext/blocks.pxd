@@ -1,0 +1,118 @@
+"""Blocks: how much of a convolution is done at a time, so that caches hold what is used again.
+
+A unit is a block of output rows (for very long rows, of columns of one row) of one group of one image.
+Its terms are added block by block: input channels whose planes fit the L2 cache together, so many that
+the weights of a row of tiles fit L1 beside a tile's pixels. Blocks depend on the sizes alone, never on
+the threads, so neither do the bits of a sum.
+"""
+
+from libc.stdlib cimport free, malloc
+
+from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.depthwise cimport depthwise_tiles
+from convkit._ext.microkernel cimport MR, NR_MAX
+from convkit._ext.planes cimport fill_offsets, layout, make_layout, pack, set_block
+from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
+from convkit._ext.vec cimport at, lanes, vd, vec, vf
+
+cdef enum:
+    PLANES_BYTES = 800_000  # planes of a block: most of an L2 cache of 1 or 2 MiB
+    TERMS = 1152  # 36 KiB of weights for 8 channels: nearly all of L1, but for fewer passes over y
+    MOST_TAPS = 4096        # of a window; workspace grows with them
+
+
+cdef struct plan:
+    layout p                         # of a full block
+    Py_ssize_t channels              # of a block of terms
+    Py_ssize_t row_blocks, col_blocks
+    Py_ssize_t units                 # N * G * row_blocks * col_blocks
+    Py_ssize_t cells, columns, terms  # elements of the workspace's three parts
+    bint possible                    # whether a block fits the workspace at all
+
+
+cdef struct workspace:
+    char *memory
+    Py_ssize_t bytes  # of one thread
+
+
+cdef inline Py_ssize_t blocks_of(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
+    return (n + size - 1) // size
+
+
+cdef inline plan make_plan(
+    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t L, Py_ssize_t size
+) noexcept nogil:
+    """Choose the blocks; L is the lanes of a vector and `size` the bytes of an element."""
+    cdef plan a
+    cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols
+    a.p = make_layout(s, ih_of, iw_of)
+    if IC == 1:
+        a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
+    a.channels = max(1, min(IC, TERMS // taps))
+    cells = cells // a.channels // (a.p.v.planes*a.p.h.planes)  # of one plane
+    # One row of outputs, and then as many as fit.
+    cols = min(s.OW, cells // (1 + a.p.v.extra) - a.p.h.extra)
+    rows = 1
+    if cols == s.OW:
+        rows = min(s.OH, max(1, cells // (cols + a.p.h.extra) - a.p.v.extra))
+    a.possible = a.p.possible and taps <= MOST_TAPS and (cols == s.OW or cols >= 8*L)
+    a.row_blocks = blocks_of(s.OH, rows)
+    a.col_blocks = blocks_of(s.OW, max(1, cols))
+    set_block(&a.p, s, blocks_of(s.OH, a.row_blocks), blocks_of(s.OW, a.col_blocks))
+    a.units = s.N*s.G*a.row_blocks*a.col_blocks
+    a.terms = a.channels*taps
+    a.columns = (L - 1)*a.terms
+    a.cells = 0 if a.p.in_place else a.channels*a.p.channel + 2*NR_MAX
+    return a
+
+
+cdef inline bint allocate(workspace *t, const plan *a, Py_ssize_t size, Py_ssize_t threads) noexcept nogil:
+    """Get every thread's workspace, all of it or none."""
+    t.bytes = a.terms*sizeof(Py_ssize_t) + (a.cells + a.columns)*size
+    t.bytes += 256 - t.bytes % 128  # threads write to cache lines of their own
+    t.memory = <char *> malloc(threads*t.bytes)
+    return t.memory != NULL
+
+
+cdef inline void release(workspace *t) noexcept nogil:
+    free(t.memory)
+
+
+cdef inline void convolve_unit(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
+    Py_ssize_t unit, Py_ssize_t m, Py_ssize_t M
+) noexcept nogil:
+    """Compute M output channels, from the group's channel m on, of one unit."""
+    cdef Py_ssize_t IC = s.IC // s.G, OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, K = IC*taps
+    cdef Py_ssize_t ow = unit % a.col_blocks*a.p.cols
+    cdef Py_ssize_t oh = unit // a.col_blocks % a.row_blocks*a.p.rows
+    cdef Py_ssize_t image = unit // (a.col_blocks*a.row_blocks)  # n*G + g
+    cdef Py_ssize_t g = image % s.G, c, channels, source
+    cdef layout p = a.p
+    cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
+    cdef vec *columns = <vec *> (off + a.terms)
+    cdef vec *packed = at(columns, a.columns)
+    cdef const vec *planes = packed
+    cdef const vec *start = at(b, g*OC + m)
+    if oh >= s.OH or ow >= s.OW:
+        return  # blocks were evened out, and the last ones may be empty
+    set_block(&p, s, min(p.rows, s.OH - oh), min(p.cols, s.OW - ow))
+    fill_offsets(off, &p, a.channels, s.KH, s.KW)
+    y = at(y, (image*OC + m)*OHW + oh*s.OW + ow)
+    w = at(w, (g*OC + m)*K)
+    for c in range(blocks_of(IC, a.channels)):
+        c = c*a.channels
+        channels = min(a.channels, IC - c)
+        source = (image*IC + c)*s.IH*s.IW
+        if p.in_place:
+            planes = at(x, source + oh*s.IW + ow)
+        else:
+            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &p, s, ih_of, iw_of, oh, ow)
+        if IC == 1 and OC < MR:
+            depthwise_tiles(y, planes, off, w, taps, start, M, &p, s)
+        elif is_contiguous(&p, s):
+            contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
+                             start if c == 0 else NULL, M, &p, s)
+        else:
+            flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &p, s)

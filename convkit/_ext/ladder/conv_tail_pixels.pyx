@@ -1,0 +1,89 @@
+"""Rung five: compute left-over pixels as dot products, and nothing in vain.
+
+What limited rung four
+----------------------
+Small images. At 7x7, 49 pixels took four vectors of 16, and with every row's worthless outputs five; of
+what the core could multiply, 61 % was of use. (At 56x56 it was 97 %.)
+
+The change
+----------
+Where a row of outputs is short, each tap across gets a plane of its own, whose pitch is a row of y, so
+that no output is worthless, tiles go straight to y, and whole vectors run on across row ends. The
+pixels after the last whole vector are gathered, one row of cells a pixel; then a vector holds terms
+rather than pixels, and the weights of a channel are such vectors already.
+
+What to expect
+--------------
+Efficiency that no longer depends on the image's size, but on whether planes and weights are in the
+cache: at 512 channels of 7x7, the weights of 8 output channels alone are 147 KB.
+"""
+
+cimport numpy as cnp
+from libc.stdlib cimport free, malloc
+
+from convkit._ext cimport conv_door
+from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.microkernel cimport NR_MAX
+from convkit._ext.panels cimport conv2d_by_panels
+from convkit._ext.planes cimport fill_offsets, layout, make_layout, pack
+from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
+from convkit._ext.vec cimport at, lanes, vd, vec, vf
+
+cnp.import_array()
+
+
+cdef void tail_pixels(
+    vec *y, const vec *x, const vec *w, const vec *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef layout p = make_layout(s, ih_of, iw_of)
+    cdef Py_ssize_t n, g, image, IC = s.IC // s.G, OC = s.OC // s.G, K = IC*s.KH*s.KW
+    cdef Py_ssize_t cells = IC*p.channel + NR_MAX  # the last tile may read on beyond the last plane
+    cdef vec *packed = <vec *> malloc(cells*(sizeof(vec)//lanes(y)))
+    cdef vec *columns = <vec *> malloc(K*sizeof(vec))
+    cdef Py_ssize_t *off = <Py_ssize_t *> malloc(K*sizeof(Py_ssize_t))
+    if p.possible and packed and columns and off:
+        fill_offsets(off, &p, IC, s.KH, s.KW)
+        for n in range(s.N):
+            for g in range(s.G):
+                image = (n*s.IC + g*IC)*s.IH*s.IW
+                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &p, s, ih_of, iw_of, 0, 0)
+                if is_contiguous(&p, s):
+                    contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off, at(w, g*OC*K), K, K,
+                                     at(b, g*OC), OC, &p, s)
+                else:
+                    flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
+                               at(b, g*OC), OC, &p, s)
+    else:  # too many planes, or no memory: then slowly
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+    free(packed)
+    free(columns)
+    free(off)
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void conv2d_f32(
+    float *y, const float *x, const float *w, const float *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    tail_pixels(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s)
+
+
+cdef api void conv2d_f64(
+    double *y, const double *x, const double *w, const double *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    tail_pixels(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def conv2d(
+    cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+):
+    """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
+    conv_door.conv2d(conv2d_f32, conv2d_f64, 50, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
