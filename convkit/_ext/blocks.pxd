@@ -11,7 +11,7 @@ from libc.stdlib cimport free, malloc
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.depthwise cimport depthwise_tiles
 from convkit._ext.microkernel cimport MR, NR_MAX
-from convkit._ext.planes cimport fill_offsets, layout, make_layout, pack, set_block
+from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
 from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 
@@ -39,6 +39,11 @@ cdef inline Py_ssize_t blocks_of(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
     return (n + size - 1) // size
 
 
+cdef inline bint is_depthwise(const conv_shape *s) noexcept nogil:
+    """Whether groups have one input channel, and too few output channels for a tile."""
+    return s.IC == s.G and s.OC // s.G < MR
+
+
 cdef inline plan make_plan(
     const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t L, Py_ssize_t size
 ) noexcept nogil:
@@ -46,7 +51,7 @@ cdef inline plan make_plan(
     cdef plan a
     cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols
     a.p = make_layout(s, ih_of, iw_of)
-    if IC == 1:
+    if is_depthwise(s):
         a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
     a.channels = max(1, min(IC, TERMS // taps))
     cells = cells // a.channels // (a.p.v.planes*a.p.h.planes)  # of one plane
@@ -78,41 +83,89 @@ cdef inline void release(workspace *t) noexcept nogil:
     free(t.memory)
 
 
-cdef inline void convolve_unit(
+cdef inline void place_block(
+    block *k, const plan *a, const conv_shape *s, const Py_ssize_t *iw_of, Py_ssize_t unit
+) noexcept nogil:
+    """Prepare the block of outputs that a unit stands for. The last one may be smaller, or empty."""
+    cdef Py_ssize_t ow = unit % a.col_blocks*a.p.cols, oh = unit // a.col_blocks % a.row_blocks*a.p.rows
+    make_block(k, &a.p, s, iw_of, min(oh, s.OH), min(ow, s.OW), max(<Py_ssize_t> 0, min(a.p.rows, s.OH - oh)),
+               max(<Py_ssize_t> 0, min(a.p.cols, s.OW - ow)))
+
+
+cdef inline void dense_unit(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
     Py_ssize_t unit, Py_ssize_t m, Py_ssize_t M
 ) noexcept nogil:
-    """Compute M output channels, from the group's channel m on, of one unit."""
+    """Compute M output channels of one unit, from the group's channel m on, one block of terms at a time."""
     cdef Py_ssize_t IC = s.IC // s.G, OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, K = IC*taps
-    cdef Py_ssize_t ow = unit % a.col_blocks*a.p.cols
-    cdef Py_ssize_t oh = unit // a.col_blocks % a.row_blocks*a.p.rows
     cdef Py_ssize_t image = unit // (a.col_blocks*a.row_blocks)  # n*G + g
     cdef Py_ssize_t g = image % s.G, c, channels, source
-    cdef layout p = a.p
     cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
     cdef vec *columns = <vec *> (off + a.terms)
     cdef vec *packed = at(columns, a.columns)
     cdef const vec *planes = packed
     cdef const vec *start = at(b, g*OC + m)
-    if oh >= s.OH or ow >= s.OW:
-        return  # blocks were evened out, and the last ones may be empty
-    set_block(&p, s, min(p.rows, s.OH - oh), min(p.cols, s.OW - ow))
-    fill_offsets(off, &p, a.channels, s.KH, s.KW)
-    y = at(y, (image*OC + m)*OHW + oh*s.OW + ow)
+    cdef block k
+    place_block(&k, a, s, iw_of, unit)
+    if k.p.rows == 0 or k.p.cols == 0:
+        return
+    fill_offsets(off, &k.p, a.channels, s.KH, s.KW)
+    y = at(y, (image*OC + m)*OHW + k.oh*s.OW + k.ow)
     w = at(w, (g*OC + m)*K)
     for c in range(blocks_of(IC, a.channels)):
         c = c*a.channels
         channels = min(a.channels, IC - c)
         source = (image*IC + c)*s.IH*s.IW
-        if p.in_place:
-            planes = at(x, source + oh*s.IW + ow)
+        if k.p.in_place:
+            planes = at(x, source + k.oh*s.IW + k.ow)
         else:
-            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &p, s, ih_of, iw_of, oh, ow)
-        if IC == 1 and OC < MR:
-            depthwise_tiles(y, planes, off, w, taps, start, M, &p, s)
-        elif is_contiguous(&p, s):
+            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &k, s, ih_of, iw_of)
+        if is_contiguous(&k.p, s):
             contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
-                             start if c == 0 else NULL, M, &p, s)
+                             start if c == 0 else NULL, M, &k.p, s)
         else:
-            flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &p, s)
+            flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &k.p, s)
+
+
+cdef inline void depthwise_units(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
+    Py_ssize_t first, Py_ssize_t last, Py_ssize_t m, Py_ssize_t M
+) noexcept nogil:
+    """The same for units of one input channel each, which share a block as long as it stays the same."""
+    cdef Py_ssize_t OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, unit, g, image, source
+    cdef Py_ssize_t blocks = a.col_blocks*a.row_blocks
+    cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
+    cdef vec *packed = <vec *> (off + a.terms)
+    cdef block k
+    place_block(&k, a, s, iw_of, first)
+    fill_offsets(off, &k.p, 1, s.KH, s.KW)
+    for unit in range(first, last):
+        if blocks > 1:
+            place_block(&k, a, s, iw_of, unit)
+            fill_offsets(off, &k.p, 1, s.KH, s.KW)
+        if k.p.rows == 0 or k.p.cols == 0:
+            continue
+        image = unit // blocks
+        g = image % s.G
+        source = image*s.IH*s.IW
+        pack(packed, at(x, source), 1, s.N*s.IC*s.IH*s.IW - source, &k, s, ih_of, iw_of)
+        depthwise_tiles(at(y, (image*OC + m)*OHW + k.oh*s.OW + k.ow), packed, off, at(w, (g*OC + m)*taps), taps,
+                        at(b, g*OC + m), M, &k.p, s)
+
+
+cdef inline void convolve_units(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
+    Py_ssize_t first, Py_ssize_t last, Py_ssize_t m, Py_ssize_t M
+) noexcept nogil:
+    """Compute M output channels, from their group's channel m on, of the units from first to last - 1."""
+    cdef Py_ssize_t unit
+    if M <= 0:
+        return
+    if is_depthwise(s):
+        depthwise_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, first, last, m, M)
+        return
+    for unit in range(first, last):
+        dense_unit(y, x, w, b, ih_of, iw_of, s, a, t, thread, unit, m, M)

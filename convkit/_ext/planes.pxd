@@ -10,7 +10,7 @@ have. Padding is in the tables, so it costs nothing extra.
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.vec cimport at, clear, evens, lanes, load, move, store, vd, vec, vf
+from convkit._ext.vec cimport at, clear, evens, inlined, lanes, load, move, store, vd, vec, vf, zero
 
 
 cdef enum:
@@ -115,6 +115,7 @@ cdef inline void fill_offsets(
 cdef struct run:
     Py_ssize_t start, stop  # the columns of a plane that read the image's columns at a constant step
     Py_ssize_t end          # columns from here on are beyond the table, and no output needs them
+    bint zeros              # whether all columns outside the run are zeros
 
 
 cdef inline run longest_run(
@@ -132,6 +133,10 @@ cdef inline run longest_run(
             begin = j
         if j + 1 - begin > best.stop - best.start:
             best.start, best.stop = begin, j + 1
+    best.zeros = True
+    for j in range(best.end):
+        if iw_of[j*S] >= 0 and not best.start <= j < best.stop:
+            best.zeros = False
     return best
 
 
@@ -147,65 +152,101 @@ cdef inline void look_up(
         j += 1
 
 
-cdef inline void copy_steps(
+cdef struct block:
+    layout p
+    Py_ssize_t oh, ow  # its first output
+    run runs[MAX_PLANES]
+
+
+cdef inline void make_block(
+    block *k, const layout *p, const conv_shape *s, const Py_ssize_t *iw_of,
+    Py_ssize_t oh, Py_ssize_t ow, Py_ssize_t rows, Py_ssize_t cols
+) noexcept nogil:
+    """Prepare the packing of the block of so many rows and columns of outputs that begins at (oh, ow)."""
+    cdef Py_ssize_t h, column, entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
+    k.p = p[0]
+    k.oh, k.ow = oh, ow
+    set_block(&k.p, s, rows, cols)
+    for h in range(p.h.planes):
+        column = ow*s.SW + first(&p.h, h)
+        k.runs[h] = longest_run(iw_of + column, entries - column, s.SW, k.p.pitch)
+
+
+# Rows are packed in ascending order, in whole vectors: what one of them writes beyond its end is
+# overwritten by what comes after it. Behind the last plane there is room for it.
+
+
+cdef inline void blank(vec *to, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i < n:
+        store(to, i, zero(to))
+        i += lanes(to)
+
+
+cdef inline inlined copy_steps(
     vec *to, const vec *x, Py_ssize_t S, Py_ssize_t n, Py_ssize_t room
 ) noexcept nogil:
-    """Copy every S-th element of x, n of them; x ends after `room` elements.
-
-    What follows them in `to` may be overwritten, up to a vector's length: rows are packed in
-    ascending order, so that the right values come later.
-    """
-    cdef Py_ssize_t i, done = 0, L = lanes(to)
+    """Copy every S-th element of x, n of them; x ends after `room` elements."""
+    cdef Py_ssize_t i = 0, L = lanes(to)
     if S == 1:
-        done = min(n + L - 1, room) // L
-        for i in range(done):
-            store(to, i*L, load(x, i*L))
-        done = done*L
+        while i < n and i + L <= room:
+            store(to, i, load(x, i))
+            i += L
     elif S == 2:
-        done = min(2*(n + L - 1), room) // (2*L)
-        for i in range(done):
-            store(to, i*L, evens(load(x, 2*i*L), load(x, 2*i*L + L)))
-        done = done*L
-    while done < n:
-        move(to, done, x, done*S)
-        done += 1
+        while i < n and 2*(i + L) <= room:
+            store(to, i, evens(load(x, 2*i), load(x, 2*i + L)))
+            i += L
+    while i < n:
+        move(to, i, x, i*S)
+        i += 1
 
 
-cdef inline void pack_row(
-    vec *to, const vec *x, const Py_ssize_t *iw_of, Py_ssize_t S, Py_ssize_t cols, run r, Py_ssize_t room
+cdef inline inlined pack_plane(
+    vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t S, const run *r, Py_ssize_t height, Py_ssize_t pitch,
+    const conv_shape *s, const Py_ssize_t *ih_of, Py_ssize_t h_entries, const Py_ssize_t *iw_of
 ) noexcept nogil:
-    if r.stop > r.start:
-        copy_steps(at(to, r.start), at(x, iw_of[r.start*S]), S, r.stop - r.start, room - iw_of[r.start*S])
-    look_up(to, x, iw_of, S, 0, r.start)
-    look_up(to, x, iw_of, S, r.stop, r.end)
-    clear(at(to, r.end), cols - r.end)
+    """Fill one plane from one channel's image; the tables begin at the plane's first row and column."""
+    cdef Py_ssize_t i, row, column = iw_of[r.start*S] if r.stop > r.start else 0
+    for i in range(height):
+        row = ih_of[i*s.SH] if i*s.SH < h_entries else -1
+        if row < 0:
+            blank(plane, pitch)
+        else:
+            row = row*s.IW
+            blank(plane, r.start)
+            copy_steps(at(plane, r.start), at(x, row + column), S, r.stop - r.start, room - row - column)
+            blank(at(plane, r.stop), pitch - r.stop)
+            if not r.zeros:
+                look_up(plane, at(x, row), iw_of, S, 0, r.start)
+                look_up(plane, at(x, row), iw_of, S, r.stop, r.end)
+        plane = at(plane, pitch)
 
 
 cdef inline void pack(
-    vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const layout *p, const conv_shape *s,
-    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t oh, Py_ssize_t ow
+    vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const block *k, const conv_shape *s,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of
 ) noexcept nogil:
-    """Fill the planes of so many channels for the block of outputs that begins at (oh, ow).
+    """Fill the planes of so many channels for a block of outputs.
 
     x is the first channel's image, in an array that ends `room` elements further on.
     """
-    cdef run runs[MAX_PLANES]
-    cdef Py_ssize_t c, v, h, i, ih, row, height = p.rows + p.v.extra
+    cdef Py_ssize_t c, v, h, row, height = k.p.rows + k.p.v.extra
     cdef Py_ssize_t h_entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
-    cdef Py_ssize_t w_entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
-    cdef const Py_ssize_t *columns = iw_of + ow*s.SW
-    for h in range(p.h.planes):
-        i = first(&p.h, h)
-        runs[h] = longest_run(columns + i, w_entries - ow*s.SW - i, s.SW, p.pitch)
+    cdef const Py_ssize_t *columns
     for c in range(channels):
-        for v in range(p.v.planes):
-            for h in range(p.h.planes):
-                for i in range(height):
-                    ih = (oh + i)*s.SH + first(&p.v, v)
-                    ih = ih_of[ih] if ih < h_entries else -1
-                    if ih < 0:
-                        clear(planes, p.pitch)
-                    else:
-                        row = (c*s.IH + ih)*s.IW
-                        pack_row(planes, at(x, row), columns + first(&p.h, h), s.SW, p.pitch, runs[h], room - row)
-                    planes = at(planes, p.pitch)
+        for v in range(k.p.v.planes):
+            row = k.oh*s.SH + first(&k.p.v, v)
+            for h in range(k.p.h.planes):
+                columns = iw_of + k.ow*s.SW + first(&k.p.h, h)
+                if s.SW == 1:
+                    pack_plane(planes, x, room, 1, &k.runs[h], height, k.p.pitch, s, ih_of + row, h_entries - row,
+                               columns)
+                elif s.SW == 2:
+                    pack_plane(planes, x, room, 2, &k.runs[h], height, k.p.pitch, s, ih_of + row, h_entries - row,
+                               columns)
+                else:
+                    pack_plane(planes, x, room, s.SW, &k.runs[h], height, k.p.pitch, s, ih_of + row,
+                               h_entries - row, columns)
+                planes = at(planes, k.p.plane)
+        x = at(x, s.IH*s.IW)
+        room -= s.IH*s.IW

@@ -20,7 +20,7 @@ About 90 % of what the core can multiply and add, on any size. Workspace no long
 cimport numpy as cnp
 
 from convkit._ext cimport conv_door
-from convkit._ext.blocks cimport allocate, convolve_unit, make_plan, plan, release, workspace
+from convkit._ext.blocks cimport allocate, convolve_units, make_plan, plan, release, workspace
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.panels cimport conv2d_by_panels
 from convkit._ext.vec cimport lanes, vd, vec, vf
@@ -32,14 +32,13 @@ cdef void cache_blocks(
     vec *y, const vec *x, const vec *w, const vec *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    cdef Py_ssize_t unit, size = sizeof(vec)//lanes(y)
+    cdef Py_ssize_t size = sizeof(vec)//lanes(y)
     cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size)
     cdef workspace t
     if not a.possible or not allocate(&t, &a, size, 1):
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
         return
-    for unit in range(a.units):
-        convolve_unit(y, x, w, b, ih_of, iw_of, s, &a, &t, 0, unit, 0, s.OC // s.G)
+    convolve_units(y, x, w, b, ih_of, iw_of, s, &a, &t, 0, 0, a.units, 0, s.OC // s.G)
     release(&t)
 
 

@@ -25,7 +25,7 @@ from convkit._ext cimport conv_door
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport NR_MAX
 from convkit._ext.panels cimport conv2d_by_panels
-from convkit._ext.planes cimport fill_offsets, layout, make_layout, pack
+from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack
 from convkit._ext.tiles cimport flat_tiles
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 
@@ -36,17 +36,19 @@ cdef void planes(
     vec *y, const vec *x, const vec *w, const vec *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
+    cdef block k
     cdef layout p = make_layout(s, ih_of, iw_of)
     cdef Py_ssize_t n, g, image, IC = s.IC // s.G, OC = s.OC // s.G, K = IC*s.KH*s.KW
     cdef Py_ssize_t cells = IC*p.channel + NR_MAX  # the last tile may read on beyond the last plane
     cdef vec *packed = <vec *> malloc(cells*(sizeof(vec)//lanes(y)))
     cdef Py_ssize_t *off = <Py_ssize_t *> malloc(K*sizeof(Py_ssize_t))
     if p.possible and packed and off:
+        make_block(&k, &p, s, iw_of, 0, 0, s.OH, s.OW)
         fill_offsets(off, &p, IC, s.KH, s.KW)
         for n in range(s.N):
             for g in range(s.G):
                 image = (n*s.IC + g*IC)*s.IH*s.IW
-                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &p, s, ih_of, iw_of, 0, 0)
+                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, ih_of, iw_of)
                 flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                            at(b, g*OC), OC, &p, s)
     else:  # too many planes, or no memory: then slowly

@@ -19,7 +19,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 
 from convkit._ext cimport conv_door
-from convkit._ext.blocks cimport allocate, convolve_unit, make_plan, plan, release, workspace
+from convkit._ext.blocks cimport allocate, convolve_units, make_plan, plan, release, workspace
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR
 from convkit._ext.panels cimport conv2d_by_panels
@@ -38,7 +38,7 @@ cdef void share(
     const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread, Py_ssize_t threads
 ) noexcept nogil:
     """Do the thread's share: some units whole, or some output channels of all units."""
-    cdef Py_ssize_t OC = s.OC // s.G, tiles = (OC + MR - 1) // MR, unit, m = 0, M = OC
+    cdef Py_ssize_t OC = s.OC // s.G, tiles = (OC + MR - 1) // MR, m = 0, M = OC
     cdef Py_ssize_t first = 0, last = a.units
     if (a.units + threads - 1) // threads*tiles <= (tiles + threads - 1) // threads*a.units:
         first = a.units*thread // threads
@@ -46,8 +46,7 @@ cdef void share(
     else:
         m = tiles*thread // threads*MR
         M = min(OC, tiles*(thread + 1) // threads*MR) - m
-    for unit in range(first, last if M else first):
-        convolve_unit(y, x, w, b, ih_of, iw_of, s, a, t, thread, unit, m, M)
+    convolve_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, first, last, m, M)
 
 
 cdef void conv2d_in_threads(
