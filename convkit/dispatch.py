@@ -143,6 +143,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("conv2d", "cython", "direct", "ladder.conv_seven_loops:conv2d"),
     Kernel("conv2d", "cython", "seven_loops", "ladder.conv_seven_loops:conv2d"),
     Kernel("conv_transpose2d", "reference", "direct", "conv:conv_transpose2d"),
+    Kernel("conv_transpose2d", "cython", "direct", "conv_transpose:conv_transpose2d"),
     Kernel("conv_transpose2d", "cython", "scatter_loops", "ladder.conv_gradient_loops:conv_transpose2d"),
     Kernel("conv2d_grad_w", "reference", "direct", "conv:conv2d_grad_w"),
     Kernel("conv2d_grad_w", "cython", "direct", "conv_grad_w:conv2d_grad_w"),

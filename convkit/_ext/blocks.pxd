@@ -18,6 +18,7 @@ from convkit._ext.vec cimport at, lanes, vd, vec, vf
 cdef enum:
     PLANES_BYTES = 800_000  # planes of a block: most of an L2 cache of 1 or 2 MiB
     TERMS = 1152  # 36 KiB of weights for 8 channels: nearly all of L1, but for fewer passes over y
+    L1_BYTES = 24_000       # planes of depthwise channels that are packed together: half of L1
     MOST_TAPS = 4096        # of a window; workspace grows with them
 
 
@@ -67,6 +68,8 @@ cdef inline plan make_plan(
     a.units = s.N*s.G*a.row_blocks*a.col_blocks
     a.terms = a.channels*taps
     a.columns = (L - 1)*a.terms
+    if is_depthwise(s) and a.row_blocks*a.col_blocks == 1:
+        a.channels = max(1, min(s.N*s.G, L1_BYTES // size // a.p.channel))
     a.cells = 0 if a.p.in_place else a.channels*a.p.channel + 2*NR_MAX
     return a
 
@@ -133,26 +136,27 @@ cdef inline void depthwise_units(
     const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
     Py_ssize_t first, Py_ssize_t last, Py_ssize_t m, Py_ssize_t M
 ) noexcept nogil:
-    """The same for units of one input channel each, which share a block as long as it stays the same."""
-    cdef Py_ssize_t OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, unit, g, image, source
+    """The same for units of one input channel each.
+
+    Some are packed together, if there is but one block, so that a processor has written the planes
+    by the time that it reads them: a vector that lies across two unfinished stores makes it wait.
+    """
+    cdef Py_ssize_t OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, unit = first, i, g, image, count
     cdef Py_ssize_t blocks = a.col_blocks*a.row_blocks
     cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
     cdef vec *packed = <vec *> (off + a.terms)
     cdef block k
-    place_block(&k, a, s, iw_of, first)
-    fill_offsets(off, &k.p, 1, s.KH, s.KW)
-    for unit in range(first, last):
-        if blocks > 1:
-            place_block(&k, a, s, iw_of, unit)
-            fill_offsets(off, &k.p, 1, s.KH, s.KW)
-        if k.p.rows == 0 or k.p.cols == 0:
-            continue
+    while unit < last:
+        place_block(&k, a, s, iw_of, unit)
+        fill_offsets(off, &k.p, 1, s.KH, s.KW)
         image = unit // blocks
-        g = image % s.G
-        source = image*s.IH*s.IW
-        pack(packed, at(x, source), 1, s.N*s.IC*s.IH*s.IW - source, &k, s, ih_of, iw_of)
-        depthwise_tiles(at(y, (image*OC + m)*OHW + k.oh*s.OW + k.ow), packed, off, at(w, (g*OC + m)*taps), taps,
-                        at(b, g*OC + m), M, &k.p, s)
+        count = min(a.channels, last - unit)
+        pack(packed, at(x, image*s.IH*s.IW), count, (s.N*s.G - image)*s.IH*s.IW, &k, s, ih_of, iw_of)
+        for i in range(count):
+            g = (image + i) % s.G
+            depthwise_tiles(at(y, ((image + i)*OC + m)*OHW + k.oh*s.OW + k.ow), at(packed, i*k.p.channel), off,
+                            at(w, (g*OC + m)*taps), taps, at(b, g*OC + m), M, &k.p, s)
+        unit += count
 
 
 cdef inline void convolve_units(

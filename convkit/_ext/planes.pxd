@@ -10,7 +10,7 @@ have. Padding is in the tables, so it costs nothing extra.
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.vec cimport at, clear, evens, inlined, lanes, load, move, store, vd, vec, vf, zero
+from convkit._ext.vec cimport at, clear, evens, inlined, lanes, load, move, separate, store, vd, vec, vf, zero
 
 
 cdef enum:
@@ -177,10 +177,11 @@ cdef inline void make_block(
 
 
 cdef inline void blank(vec *to, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    while i < n:
-        store(to, i, zero(to))
-        i += lanes(to)
+    cdef Py_ssize_t i
+    if n > 0:
+        store(to, 0, zero(to))
+    for i in range((n - 1) // lanes(to)):  # rarely; and the compiler makes it a call of memset
+        store(to, (i + 1)*lanes(to), zero(to))
 
 
 cdef inline inlined copy_steps(
@@ -201,52 +202,59 @@ cdef inline inlined copy_steps(
         i += 1
 
 
-cdef inline inlined pack_plane(
+cdef inline inlined pack_rows(
     vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t S, const run *r, Py_ssize_t height, Py_ssize_t pitch,
-    const conv_shape *s, const Py_ssize_t *ih_of, Py_ssize_t h_entries, const Py_ssize_t *iw_of
+    Py_ssize_t IW, const Py_ssize_t *ih_of, Py_ssize_t SH, const Py_ssize_t *iw_of
+) noexcept nogil:
+    """Fill the rows of a plane; S is a constant, where that makes it faster."""
+    cdef Py_ssize_t i, row, start = r.start, stop = r.stop, n = stop - start
+    cdef Py_ssize_t column = iw_of[start*S] if n > 0 else 0
+    blank(plane, start)
+    for i in range(height):
+        row = ih_of[i*SH]*IW
+        if row < 0:
+            blank(at(plane, start), pitch)  # which includes the beginning of the next row
+        else:
+            copy_steps(at(plane, start), at(x, row + column), S, n, room - row - column)
+            blank(at(plane, stop), pitch - stop + start)
+            if not r.zeros:
+                look_up(plane, at(x, row), iw_of, S, 0, start)
+                look_up(plane, at(x, row), iw_of, S, stop, r.end)
+        plane = at(plane, pitch)
+
+
+cdef inline separate pack_plane(
+    vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t S, const run *r, Py_ssize_t height, Py_ssize_t pitch,
+    Py_ssize_t IW, const Py_ssize_t *ih_of, Py_ssize_t SH, const Py_ssize_t *iw_of
 ) noexcept nogil:
     """Fill one plane from one channel's image; the tables begin at the plane's first row and column."""
-    cdef Py_ssize_t i, row, column = iw_of[r.start*S] if r.stop > r.start else 0
-    for i in range(height):
-        row = ih_of[i*s.SH] if i*s.SH < h_entries else -1
-        if row < 0:
-            blank(plane, pitch)
-        else:
-            row = row*s.IW
-            blank(plane, r.start)
-            copy_steps(at(plane, r.start), at(x, row + column), S, r.stop - r.start, room - row - column)
-            blank(at(plane, r.stop), pitch - r.stop)
-            if not r.zeros:
-                look_up(plane, at(x, row), iw_of, S, 0, r.start)
-                look_up(plane, at(x, row), iw_of, S, r.stop, r.end)
-        plane = at(plane, pitch)
+    if S == 1:
+        pack_rows(plane, x, room, 1, r, height, pitch, IW, ih_of, SH, iw_of)
+    elif S == 2:
+        pack_rows(plane, x, room, 2, r, height, pitch, IW, ih_of, SH, iw_of)
+    else:
+        pack_rows(plane, x, room, S, r, height, pitch, IW, ih_of, SH, iw_of)
 
 
 cdef inline void pack(
     vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const block *k, const conv_shape *s,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of
 ) noexcept nogil:
-    """Fill the planes of so many channels for a block of outputs.
+    """Fill the planes of so many channels for a block of outputs; zeros, where the tables have ended.
 
     x is the first channel's image, in an array that ends `room` elements further on.
     """
-    cdef Py_ssize_t c, v, h, row, height = k.p.rows + k.p.v.extra
+    cdef Py_ssize_t c, v, h, row, inside, height = k.p.rows + k.p.v.extra
     cdef Py_ssize_t h_entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
     cdef const Py_ssize_t *columns
     for c in range(channels):
         for v in range(k.p.v.planes):
             row = k.oh*s.SH + first(&k.p.v, v)
+            inside = min(height, max(<Py_ssize_t> 0, (h_entries - row + s.SH - 1) // s.SH))
             for h in range(k.p.h.planes):
                 columns = iw_of + k.ow*s.SW + first(&k.p.h, h)
-                if s.SW == 1:
-                    pack_plane(planes, x, room, 1, &k.runs[h], height, k.p.pitch, s, ih_of + row, h_entries - row,
-                               columns)
-                elif s.SW == 2:
-                    pack_plane(planes, x, room, 2, &k.runs[h], height, k.p.pitch, s, ih_of + row, h_entries - row,
-                               columns)
-                else:
-                    pack_plane(planes, x, room, s.SW, &k.runs[h], height, k.p.pitch, s, ih_of + row,
-                               h_entries - row, columns)
+                pack_plane(planes, x, room, s.SW, &k.runs[h], inside, k.p.pitch, s.IW, ih_of + row, s.SH, columns)
+                blank(at(planes, inside*k.p.pitch), (height - inside)*k.p.pitch)
                 planes = at(planes, k.p.plane)
         x = at(x, s.IH*s.IW)
         room -= s.IH*s.IW
