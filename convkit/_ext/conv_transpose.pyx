@@ -22,7 +22,7 @@ from convkit._ext.conv_gradient_loops cimport scatter_loops
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.panels cimport conv2d_by_panels
-from convkit._ext.phases cimport add_cells, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_taps
+from convkit._ext.phases cimport add_cells, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
 from convkit._ext.threads cimport threads_for
 from convkit._ext.transpose cimport LANES_MAX
 from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
@@ -33,6 +33,7 @@ cdef enum:
     WEIGHTS_BYTES = 900_000  # turned weights of a chunk
     SUMS_BYTES = 200_000     # of one phase, on their way to y
     CHANNELS = 1024          # of a chunk, at most
+    TERMS_LEAST = 256        # of a sum between its visits to y, if weights are many
     SPEED = 32               # multiply-adds that are done in a nanosecond, at least
 
 
@@ -67,21 +68,23 @@ cdef work_plan make_work_plan(
 ) noexcept nogil:
     cdef work_plan a
     cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, tiles = parts_of(IC, MR), channels
+    cdef Py_ssize_t kernels = WEIGHTS_BYTES//size//taps
     cdef phase v = phase_of(0, ih_of, s.KH, s.SH, s.DH, s.OH), h = phase_of(0, iw_of, s.KW, s.SW, s.DW, s.OW)
-    a.terms = OC
-    if WEIGHTS_BYTES//size//taps < MR*OC:
-        a.terms = max(WEIGHTS_BYTES//size//taps//MR, 1)
-    a.possible = WEIGHTS_BYTES//size >= MR*taps
-    a.straight = is_whole(&v, s.IH) and is_whole(&h, s.IW) and a.terms == OC
-    channels = min(WEIGHTS_BYTES//size//(a.terms*taps), CHANNELS)
+    a.possible = kernels >= MR
+    a.straight = is_whole(&v, s.IH) and is_whole(&h, s.IW)
+    channels = CHANNELS
     if not a.straight:
         channels = min(channels, max(SUMS_BYTES//size//max(v.Q*h.Q, 1), MR))
+    # Many channels of y, so that x is packed for many, but not at the price of too many visits to y.
+    channels = min(channels, kernels//max(min(OC, (TERMS_LEAST if a.straight else 4*TERMS_LEAST)//taps), 1))
     channels = max(channels - channels % MR, MR)
     a.groups = a.parts = 1
-    if channels >= 2*IC and a.terms == OC:
-        a.groups = min(channels//IC, parts_of(s.G, threads))
+    a.terms = OC
+    if channels >= 2*IC and kernels >= 2*IC*OC:
+        a.groups = min(min(channels//IC, kernels//(IC*OC)), parts_of(s.G, threads))
     else:
         a.parts = parts_of(tiles, channels//MR)
+        a.terms = parts_of(OC, parts_of(OC, min(OC, max(kernels//(parts_of(tiles, a.parts)*MR), 1))))
     if s.G == 1:
         a.parts = min(parts_of(a.parts, threads)*threads, tiles)  # the same number for each thread
     a.chunks = parts_of(s.G, a.groups)*a.parts
@@ -133,24 +136,23 @@ cdef task make_task(Py_ssize_t i, const work_plan *a, const conv_shape *s) noexc
     return t
 
 
-cdef void turn_weights(
-    vec *to, const vec *w, const vec *end, const task *t, const conv_shape *s, const phase *v, const phase *h
-) noexcept nogil:
-    cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, L = lanes(w), g
-    cdef Py_ssize_t ldt = t.OC*v.taps*h.taps
-    cdef const vec *w_of_group
+cdef void turn_weights(vec *to, const vec *w, const vec *end, const task *t, const conv_shape *s) noexcept nogil:
+    """Fill `to` with an array [group, channel of y, channel of x, tap] for each phase."""
+    cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, g
+    cdef const vec *of_group
     for g in range(t.G):
-        w_of_group = at(w, (((t.g + g)*OC + t.oc)*IC + t.m)*taps)
-        if taps == 1 and t.M >= L and t.OC >= L:
-            exchange_channels(at(to, g*t.M*ldt), ldt, w_of_group, t.OC, IC, t.M)
+        of_group = at(w, (((t.g + g)*OC + t.oc)*IC + t.m)*taps)
+        if taps == 1 and t.M >= lanes(w) and t.OC >= lanes(w):
+            exchange_channels(at(to, g*t.M*t.OC), t.OC, of_group, t.OC, IC, t.M)
         else:
-            turn_taps(at(to, g*t.M*ldt), ldt, w_of_group, end, t.OC, IC*taps, t.M, s.KH, s.KW, v, h)
+            turn_all(to, g, t.G, of_group, end, t.OC, IC*taps, t.M, s)
 
 
 cdef void convolve(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     const conv_shape *c, const workspace *work
 ) noexcept nogil:
+    """Convolve one image; without b, which only a convolution of one group may lack, add to y."""
     cdef Py_ssize_t size = sizeof(vec)//lanes(y)
     cdef plan a = make_plan(c, ih_of, iw_of, lanes(y), size)
     if a.possible and a.terms*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size <= work.bytes:
@@ -189,7 +191,7 @@ cdef conv_shape shape_of(const task *t, const conv_shape *s, const phase *v, con
     p.N, p.G = 1, t.G
     p.IC, p.IH, p.IW = t.G*t.OC, s.OH, s.OW
     p.OC, p.OH, p.OW = t.G*t.M, v.Q, h.Q
-    p.KH, p.KW, p.DH, p.DW = v.taps, h.taps, v.dilation, h.dilation
+    p.KH, p.KW, p.DH, p.DW = v.k.count, h.k.count, v.k.dilation, h.k.dilation
     p.SH = p.SW = 1
     return p
 
@@ -221,12 +223,7 @@ cdef void run_task(
     t.oc = 0
     while t.oc < OC:
         t.OC = min(a.terms, OC - t.oc)
-        turned = <vec *> r.weights
-        for i in range(V*H):
-            v = phase_of(i//H, ih_of, s.KH, s.SH, s.DH, s.OH)
-            h = phase_of(i % H, iw_of, s.KW, s.SW, s.DW, s.OW)
-            turn_weights(turned, w, end, &t, s, &v, &h)
-            turned = at(turned, t.G*t.M*t.OC*v.taps*h.taps)
+        turn_weights(<vec *> r.weights, w, end, &t, s)
         for n in range(t.n, t.stop):
             y_image = at(y, (n*s.IC + first)*s.IH*s.IW)
             x_image = at(x, (n*s.OC + t.g*OC + t.oc)*s.OH*s.OW)
@@ -240,10 +237,11 @@ cdef void run_task(
                 fill_table(r.iw_of, &h, s.OW)
                 if a.straight:
                     p = shape_of(&t, s, &v, &h)
-                    convolve(y_image, x_image, turned, at(b, first), r.ih_of, r.iw_of, &p, &r.conv)
+                    convolve(y_image, x_image, turned, at(b, first) if t.oc == 0 else NULL, r.ih_of, r.iw_of,
+                             &p, &r.conv)
                 elif v.Q*h.Q > 0:
                     add_phase(y_image, x_image, turned, r, &t, s, &v, &h)
-                turned = at(turned, t.G*t.M*t.OC*v.taps*h.taps)
+                turned = at(turned, t.G*t.M*t.OC*v.k.count*h.k.count)
         t.oc += t.OC
 
 

@@ -10,40 +10,46 @@ the cell of x that it reads is D/gcd(S, D) cells further up: turned round, that 
 with x counting as zero beyond its ends, as an index table says. Without a stride there is one phase.
 """
 
+from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.transpose cimport LANES_MAX, transpose_rows
-from convkit._ext.vec cimport at, lanes, load, move, store, vd, vec, vf
+from convkit._ext.vec cimport at, lanes, load, move, separate, store, vd, vec, vf
 
 cdef extern from *:
     r"""
     #ifndef CONVKIT_PICK
     #define CONVKIT_PICK
-    /* Lane l of the result is lane index[l] of v; these are constants to no compiler. */
+    #include <string.h>
+    /* Lane l of the result is lane index[l] of v; the index is an array of numbers as wide as v's. */
     #if defined(__GNUC__) && !defined(__clang__)
-    static inline convkit_vf convkit_pick_f(convkit_vf v, const int *index) {
-        convkit_vi i; for (int l = 0; l < (int) (sizeof i/sizeof i[0]); l++) i[l] = index[l];
-        return __builtin_shuffle(v, i); }
-    static inline convkit_vd convkit_pick_d(convkit_vd v, const int *index) {
-        convkit_vl i; for (int l = 0; l < (int) (sizeof i/sizeof i[0]); l++) i[l] = index[l];
-        return __builtin_shuffle(v, i); }
+    #define CONVKIT_SELECT(V, I) I i; memcpy(&i, index, sizeof i); return __builtin_shuffle(v, i);
     #else
-    static inline convkit_vf convkit_pick_f(convkit_vf v, const int *index) {
-        convkit_vf r; for (int l = 0; l < (int) (sizeof r/sizeof r[0]); l++) r[l] = v[index[l]];
-        return r; }
-    static inline convkit_vd convkit_pick_d(convkit_vd v, const int *index) {
-        convkit_vd r; for (int l = 0; l < (int) (sizeof r/sizeof r[0]); l++) r[l] = v[index[l]];
-        return r; }
+    #define CONVKIT_SELECT(V, I) I i; memcpy(&i, index, sizeof i); \
+        V r; for (int l = 0; l < (int) (sizeof r/sizeof r[0]); l++) r[l] = v[i[l]]; return r;
     #endif
+    static inline convkit_vf convkit_pick_f(convkit_vf v, const void *index) {
+        CONVKIT_SELECT(convkit_vf, convkit_vi) }
+    static inline convkit_vd convkit_pick_d(convkit_vd v, const void *index) {
+        CONVKIT_SELECT(convkit_vd, convkit_vl) }
     #endif
     """
-    vf pick_f "convkit_pick_f"(vf v, const int *index) noexcept nogil
-    vd pick_d "convkit_pick_d"(vd v, const int *index) noexcept nogil
+    vf pick_f "convkit_pick_f"(vf v, const void *index) noexcept nogil
+    vd pick_d "convkit_pick_d"(vd v, const void *index) noexcept nogil
+
+cdef enum:
+    TURNED_TOGETHER = 16  # channels of x whose weights are turned together
+
+
+cdef struct taps:
+    Py_ssize_t first, step, count  # of the kernel
+    Py_ssize_t dilation            # of the phase's convolution
 
 
 cdef struct phase:
-    const Py_ssize_t *of  # from here on every S-th entry says which cell of the output is meant
+    taps k
+    const Py_ssize_t *of    # from here on every S-th entry says which cell of the output is meant
     Py_ssize_t S
-    Py_ssize_t Q          # how many of them there are
-    Py_ssize_t taps, first, step, dilation, shift
+    Py_ssize_t Q            # how many of them there are
+    Py_ssize_t shift        # x's cell 0, as the phase's convolution counts
     Py_ssize_t start, stop  # cells between which `of` counts on in steps of S
 
 
@@ -55,18 +61,26 @@ cdef inline Py_ssize_t phases_of(Py_ssize_t K, Py_ssize_t S, Py_ssize_t D) noexc
     return k
 
 
+cdef inline taps taps_of(Py_ssize_t first, Py_ssize_t K, Py_ssize_t S, Py_ssize_t D) noexcept nogil:
+    """The taps of the phase of tap `first`, which is below `phases_of`."""
+    cdef taps k
+    k.first = first
+    k.step = phases_of(K, S, D)
+    k.count = (K - first + k.step - 1)//k.step
+    k.dilation = max(k.step*D//S, 1)
+    return k
+
+
 cdef inline phase phase_of(
     Py_ssize_t first, const Py_ssize_t *of, Py_ssize_t K, Py_ssize_t S, Py_ssize_t D, Py_ssize_t O
 ) noexcept nogil:
-    """Describe the phase of a tap below `phases_of`; O is the length of x, `of` the output's index table."""
+    """Describe the phase of a tap; O is the length of x, `of` the output's index table."""
     cdef phase f
-    f.S, f.first = S, first
-    f.step = phases_of(K, S, D)
-    f.taps = (K - first + f.step - 1)//f.step
-    f.dilation = max(f.step*D//S, 1)
-    f.Q = (f.taps - 1)*f.dilation + O  # cells that receive anything
+    f.k = taps_of(first, K, S, D)
+    f.S = S
+    f.shift = (f.k.count - 1)*f.k.dilation
+    f.Q = f.shift + O  # cells that receive anything
     f.of = of + first*D
-    f.shift = (f.taps - 1)*f.dilation
     while f.Q > 0 and f.of[0] < 0:  # padding at both ends receives in vain
         f.of += S
         f.shift -= 1
@@ -93,7 +107,7 @@ cdef inline void find_run(phase *f) noexcept nogil:
 cdef inline void fill_table(Py_ssize_t *table, const phase *f, Py_ssize_t O) noexcept nogil:
     """Write the index table of the phase's convolution: Q - 1 + (taps - 1)*dilation + 1 entries."""
     cdef Py_ssize_t i
-    for i in range(f.Q + (f.taps - 1)*f.dilation):
+    for i in range(f.Q + (f.k.count - 1)*f.k.dilation):
         table[i] = i - f.shift if 0 <= i - f.shift < O else -1
 
 
@@ -112,36 +126,64 @@ cdef inline bint is_whole(const phase *f, Py_ssize_t I) noexcept nogil:
 
 
 cdef inline void turn_taps(
-    vec *to, Py_ssize_t ldt, const vec *w, const vec *end, Py_ssize_t OC, Py_ssize_t ldw, Py_ssize_t M,
-    Py_ssize_t KH, Py_ssize_t KW, const phase *v, const phase *h
+    vec *to, Py_ssize_t ldt, Py_ssize_t room, const vec *w, Py_ssize_t ldw, const vec *end,
+    Py_ssize_t OC, Py_ssize_t M, Py_ssize_t KH, Py_ssize_t KW, const taps *v, const taps *h
 ) noexcept nogil:
-    """Fill to[m, oc, :] with the phase's taps of w[oc, m], the last first; rows of `to` are ldt apart.
+    """Fill to[m*ldt + oc*T + tap] with the T taps that the phase has of w[oc*ldw + m*KH*KW], the last first.
 
-    Where all taps of a kernel fit a vector, one shuffle puts them in order. It is stored whole: what it
-    holds beyond them is overwritten next. After `end` no weight may be read.
+    Where all taps of a kernel fit a vector, one shuffle puts them in order. It is stored whole where
+    `room` permits, the elements of a row of `to`: the next kernel overwrites what is too much.
+    After `end` no weight may be read.
     """
-    cdef int index[16]
-    cdef Py_ssize_t T = v.taps*h.taps, L = lanes(w), oc, m, t, kh, kw
+    cdef Py_ssize_t index[LANES_MAX]
+    cdef Py_ssize_t T = v.count*h.count, L = lanes(w), oc, m, i, j, last
     cdef const vec *source
     cdef vec *target
-    for t in range(16):
-        kh = v.first + (v.taps - 1 - t//h.taps)*v.step
-        kw = h.first + (h.taps - 1 - t % h.taps)*h.step
-        index[t] = <int> (kh*KW + kw) if t < min(T, L) else 0
-    for oc in range(OC):
-        for m in range(M):
+    last = ((v.count - 1)*v.step + v.first)*KW + (h.count - 1)*h.step + h.first
+    for i in range(L):
+        j = last - i//h.count*v.step*KW - i % h.count*h.step if i < T else 0
+        if vec is vf:
+            (<int *> index)[i] = <int> j
+        else:
+            index[i] = j
+    for m in range(M):
+        for oc in range(OC):
             source = at(w, oc*ldw + m*KH*KW)
             target = at(to, m*ldt + oc*T)
-            if KH*KW <= L and (oc*T + L <= OC*T) and at(source, L) <= end:
+            if KH*KW <= L and room - oc*T >= L and at(source, L) <= end:
                 if vec is vf:
                     store(target, 0, pick_f(load(source, 0), index))
                 else:
                     store(target, 0, pick_d(load(source, 0), index))
                 continue
-            for t in range(T):
-                kh = v.first + (v.taps - 1 - t//h.taps)*v.step
-                kw = h.first + (h.taps - 1 - t % h.taps)*h.step
-                move(target, t, source, kh*KW + kw)
+            for i in range(v.count):
+                for j in range(h.count):
+                    move(target, i*h.count + j, source, last - i*v.step*KW - j*h.step)
+
+
+cdef inline separate turn_all(
+    vec *to, Py_ssize_t g, Py_ssize_t G, const vec *w, const vec *end, Py_ssize_t OC, Py_ssize_t ldw,
+    Py_ssize_t M, const conv_shape *s
+) noexcept nogil:
+    """Fill the part of group g in to[phase][G, m, oc, tap] from w[oc, m], whose oc are ldw apart.
+
+    A few oc at a time, which together fill whole cache lines of `to`: its rows often lie a power of two
+    apart, and lines that are left half full would push one another out of the cache.
+    """
+    cdef Py_ssize_t block, oc, count, i, T, V = phases_of(s.KH, s.SH, s.DH), H = phases_of(s.KW, s.SW, s.DW)
+    cdef taps v, h
+    cdef vec *of_phase
+    for block in range((OC + TURNED_TOGETHER - 1)//TURNED_TOGETHER):
+        oc = block*TURNED_TOGETHER
+        count = min(<Py_ssize_t> TURNED_TOGETHER, OC - oc)
+        of_phase = to
+        for i in range(V*H):
+            v = taps_of(i//H, s.KH, s.SH, s.DH)
+            h = taps_of(i % H, s.KW, s.SW, s.DW)
+            T = v.count*h.count
+            turn_taps(at(of_phase, (g*M*OC + oc)*T), OC*T, (OC - oc)*T, at(w, oc*ldw), ldw, end,
+                      count, M, s.KH, s.KW, &v, &h)
+            of_phase = at(of_phase, G*M*OC*T)
 
 
 cdef inline void exchange_channels(
