@@ -9,7 +9,7 @@ the threads, so neither do the bits of a sum.
 from libc.stdlib cimport free, malloc
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.depthwise cimport depthwise_tiles
+from convkit._ext.depthwise cimport depthwise_channels
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
 from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
@@ -123,7 +123,7 @@ cdef inline void dense_unit(
         if k.p.in_place:
             planes = at(x, source + k.oh*s.IW + k.ow)
         else:
-            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &k, s, ih_of, iw_of)
+            pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &k, s, ih_of, c == 0)
         if is_contiguous(&k.p, s):
             contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
                              start if c == 0 else NULL, M, &k.p, s)
@@ -151,10 +151,11 @@ cdef inline void depthwise_units(
         fill_offsets(off, &k.p, 1, s.KH, s.KW)
         image = unit // blocks
         count = min(a.channels, last - unit)
-        pack(packed, at(x, image*s.IH*s.IW), count, (s.N*s.G - image)*s.IH*s.IW, &k, s, ih_of, iw_of)
+        pack(packed, at(x, image*s.IH*s.IW), count, (s.N*s.G - image)*s.IH*s.IW, &k, s, ih_of,
+             unit == first or blocks > 1)
         for i in range(count):
             g = (image + i) % s.G
-            depthwise_tiles(at(y, ((image + i)*OC + m)*OHW + k.oh*s.OW + k.ow), at(packed, i*k.p.channel), off,
+            depthwise_channels(at(y, ((image + i)*OC + m)*OHW + k.oh*s.OW + k.ow), at(packed, i*k.p.channel), off,
                             at(w, (g*OC + m)*taps), taps, at(b, g*OC + m), M, &k.p, s)
         unit += count
 

@@ -16,7 +16,7 @@ PLANES = ", ".join(5*["Py_ssize_t"])
 
 SIGNATURES = {
     "conv2d": (
-        "ladder.conv_seven_loops",
+        "ladder.conv_threads",
         "void ({T} *, {T} const *, {T} const *, {T} const *, " + TABLES + ", struct conv_shape const *)",
     ),
     "pad2d": ("padding", "void ({T} *, {T} const *, " + TABLES + ", {T}, " + PLANES + ")"),

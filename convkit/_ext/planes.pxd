@@ -10,7 +10,7 @@ have. Padding is in the tables, so it costs nothing extra.
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.vec cimport at, clear, evens, inlined, lanes, load, move, separate, store, vd, vec, vf, zero
+from convkit._ext.vec cimport at, clear, copy, evens, inlined, lanes, load, move, separate, store, vd, vec, vf
 
 
 cdef enum:
@@ -115,7 +115,9 @@ cdef inline void fill_offsets(
 cdef struct run:
     Py_ssize_t start, stop  # the columns of a plane that read the image's columns at a constant step
     Py_ssize_t end          # columns from here on are beyond the table, and no output needs them
+    Py_ssize_t source       # the image's column that the run begins with
     bint zeros              # whether all columns outside the run are zeros
+    const Py_ssize_t *iw_of  # the table, from column 0 of the plane on
 
 
 cdef inline run longest_run(
@@ -133,6 +135,8 @@ cdef inline run longest_run(
             begin = j
         if j + 1 - begin > best.stop - best.start:
             best.start, best.stop = begin, j + 1
+    best.iw_of = iw_of
+    best.source = iw_of[best.start*S] if best.stop > best.start else 0
     best.zeros = True
     for j in range(best.end):
         if iw_of[j*S] >= 0 and not best.start <= j < best.stop:
@@ -154,8 +158,9 @@ cdef inline void look_up(
 
 cdef struct block:
     layout p
-    Py_ssize_t oh, ow  # its first output
-    run runs[MAX_PLANES]
+    Py_ssize_t oh, ow            # its first output
+    Py_ssize_t rows[MAX_PLANES]  # of each plane down: the table's entry for row 0
+    run runs[MAX_PLANES]         # of each plane across
 
 
 cdef inline void make_block(
@@ -163,98 +168,81 @@ cdef inline void make_block(
     Py_ssize_t oh, Py_ssize_t ow, Py_ssize_t rows, Py_ssize_t cols
 ) noexcept nogil:
     """Prepare the packing of the block of so many rows and columns of outputs that begins at (oh, ow)."""
-    cdef Py_ssize_t h, column, entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
+    cdef Py_ssize_t v, h, column, entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
     k.p = p[0]
     k.oh, k.ow = oh, ow
     set_block(&k.p, s, rows, cols)
+    for v in range(p.v.planes):
+        k.rows[v] = oh*s.SH + first(&p.v, v)
     for h in range(p.h.planes):
         column = ow*s.SW + first(&p.h, h)
         k.runs[h] = longest_run(iw_of + column, entries - column, s.SW, k.p.pitch)
-
-
-# Rows are packed in ascending order, in whole vectors: what one of them writes beyond its end is
-# overwritten by what comes after it. Behind the last plane there is room for it.
-
-
-cdef inline void blank(vec *to, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    if n > 0:
-        store(to, 0, zero(to))
-    for i in range((n - 1) // lanes(to)):  # rarely; and the compiler makes it a call of memset
-        store(to, (i + 1)*lanes(to), zero(to))
 
 
 cdef inline inlined copy_steps(
     vec *to, const vec *x, Py_ssize_t S, Py_ssize_t n, Py_ssize_t room
 ) noexcept nogil:
     """Copy every S-th element of x, n of them; x ends after `room` elements."""
-    cdef Py_ssize_t i = 0, L = lanes(to)
+    cdef Py_ssize_t i, L = lanes(to)
     if S == 1:
-        while i < n and i + L <= room:
-            store(to, i, load(x, i))
-            i += L
-    elif S == 2:
-        while i < n and 2*(i + L) <= room:
-            store(to, i, evens(load(x, 2*i), load(x, 2*i + L)))
-            i += L
-    while i < n:
-        move(to, i, x, i*S)
-        i += 1
-
-
-cdef inline inlined pack_rows(
-    vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t S, const run *r, Py_ssize_t height, Py_ssize_t pitch,
-    Py_ssize_t IW, const Py_ssize_t *ih_of, Py_ssize_t SH, const Py_ssize_t *iw_of
-) noexcept nogil:
-    """Fill the rows of a plane; S is a constant, where that makes it faster."""
-    cdef Py_ssize_t i, row, start = r.start, stop = r.stop, n = stop - start
-    cdef Py_ssize_t column = iw_of[start*S] if n > 0 else 0
-    blank(plane, start)
-    for i in range(height):
-        row = ih_of[i*SH]*IW
-        if row < 0:
-            blank(at(plane, start), pitch)  # which includes the beginning of the next row
-        else:
-            copy_steps(at(plane, start), at(x, row + column), S, n, room - row - column)
-            blank(at(plane, stop), pitch - stop + start)
-            if not r.zeros:
-                look_up(plane, at(x, row), iw_of, S, 0, start)
-                look_up(plane, at(x, row), iw_of, S, stop, r.end)
-        plane = at(plane, pitch)
-
-
-cdef inline separate pack_plane(
-    vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t S, const run *r, Py_ssize_t height, Py_ssize_t pitch,
-    Py_ssize_t IW, const Py_ssize_t *ih_of, Py_ssize_t SH, const Py_ssize_t *iw_of
-) noexcept nogil:
-    """Fill one plane from one channel's image; the tables begin at the plane's first row and column."""
-    if S == 1:
-        pack_rows(plane, x, room, 1, r, height, pitch, IW, ih_of, SH, iw_of)
-    elif S == 2:
-        pack_rows(plane, x, room, 2, r, height, pitch, IW, ih_of, SH, iw_of)
+        copy(to, x, n)
+    elif S == 2 and n >= L and 2*n <= room:
+        for i in range(n // L):
+            store(to, i*L, evens(load(x, 2*i*L), load(x, 2*i*L + L)))
+        store(to, n - L, evens(load(x, 2*(n - L)), load(x, 2*n - L)))
     else:
-        pack_rows(plane, x, room, S, r, height, pitch, IW, ih_of, SH, iw_of)
+        for i in range(n):
+            move(to, i, x, i*S)
 
 
-cdef inline void pack(
+cdef inline inlined pack_row(
+    vec *to, const vec *x, Py_ssize_t room, Py_ssize_t S, Py_ssize_t pitch, const run *r, bint blank
+) noexcept nogil:
+    """Fill a row of a plane from a row of the image."""
+    if blank:
+        clear(to, r.start)
+        clear(at(to, r.stop), pitch - r.stop)
+    copy_steps(at(to, r.start), at(x, r.source), S, r.stop - r.start, room - r.source)
+    if not r.zeros:
+        look_up(to, x, r.iw_of, S, 0, r.start)
+        look_up(to, x, r.iw_of, S, r.stop, r.end)
+
+
+cdef inline inlined pack_channel(
+    vec *planes, const vec *x, Py_ssize_t room, Py_ssize_t SW, const block *k, const conv_shape *s,
+    const Py_ssize_t *ih_of, bint blank
+) noexcept nogil:
+    """Fill one channel's planes, in the order of the image's rows; SW may be a constant."""
+    cdef Py_ssize_t i, v, h, entry, row, V = k.p.v.planes, H = k.p.h.planes, pitch = k.p.pitch, plane = k.p.plane
+    cdef Py_ssize_t entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
+    for i in range(k.p.rows + k.p.v.extra):
+        for v in range(V):
+            entry = k.rows[v] + i*s.SH
+            row = ih_of[entry]*s.IW if entry < entries else -1
+            for h in range(H):
+                if row >= 0:
+                    pack_row(at(planes, (v*H + h)*plane + i*pitch), at(x, row), room - row, SW, pitch, &k.runs[h], blank)
+                elif blank:
+                    clear(at(planes, (v*H + h)*plane + i*pitch), pitch)
+
+
+cdef inline separate pack(
     vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const block *k, const conv_shape *s,
-    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of
+    const Py_ssize_t *ih_of, bint blank
 ) noexcept nogil:
     """Fill the planes of so many channels for a block of outputs; zeros, where the tables have ended.
 
-    x is the first channel's image, in an array that ends `room` elements further on.
+    x is the first channel's image, in an array that ends `room` elements further on. The zeros of
+    padding stay where they are from one packing to the next, and are written only if `blank` says so.
     """
-    cdef Py_ssize_t c, v, h, row, inside, height = k.p.rows + k.p.v.extra
-    cdef Py_ssize_t h_entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
-    cdef const Py_ssize_t *columns
+    cdef Py_ssize_t c, image = s.IH*s.IW
     for c in range(channels):
-        for v in range(k.p.v.planes):
-            row = k.oh*s.SH + first(&k.p.v, v)
-            inside = min(height, max(<Py_ssize_t> 0, (h_entries - row + s.SH - 1) // s.SH))
-            for h in range(k.p.h.planes):
-                columns = iw_of + k.ow*s.SW + first(&k.p.h, h)
-                pack_plane(planes, x, room, s.SW, &k.runs[h], inside, k.p.pitch, s.IW, ih_of + row, s.SH, columns)
-                blank(at(planes, inside*k.p.pitch), (height - inside)*k.p.pitch)
-                planes = at(planes, k.p.plane)
-        x = at(x, s.IH*s.IW)
-        room -= s.IH*s.IW
+        if s.SW == 1:
+            pack_channel(planes, x, room, 1, k, s, ih_of, blank)
+        elif s.SW == 2:
+            pack_channel(planes, x, room, 2, k, s, ih_of, blank)
+        else:
+            pack_channel(planes, x, room, s.SW, k, s, ih_of, blank)
+        planes = at(planes, k.p.channel)
+        x = at(x, image)
+        room -= image

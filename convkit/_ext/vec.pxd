@@ -49,7 +49,17 @@ cdef extern from *:
         for (int l = 0; l < L; l++) v[l] = (source) < L ? a[(source)] : b[(source) - L]; \
         return v; }
     #endif
+    #if defined(__AVX512F__)
+    #define CONVKIT_REGISTER "+v"
+    #elif defined(__x86_64__)
+    #define CONVKIT_REGISTER "+x"
+    #elif defined(__aarch64__)
+    #define CONVKIT_REGISTER "+w"
+    #else
+    #define CONVKIT_REGISTER "+m"
+    #endif
     #define CONVKIT_LANES(s, V, I, E) \
+        static inline V convkit_held_##s(V v) { __asm__("" : CONVKIT_REGISTER(v)); return v; } \
         /* x - 0 is x, of -0.0 and NaN too; the compiler makes it a broadcast. */ \
         static inline V convkit_splat_##s(E x) { return x - (V) {0}; } \
         static inline V convkit_evens_##s(V a, V b) CONVKIT_SHUFFLE(V, I, a, b, 2*l) \
@@ -71,6 +81,8 @@ cdef extern from *:
 
     vf splat_f "convkit_splat_f"(float x) noexcept nogil
     vd splat_d "convkit_splat_d"(double x) noexcept nogil
+    vf held_f "convkit_held_f"(vf v) noexcept nogil
+    vd held_d "convkit_held_d"(vd v) noexcept nogil
     vf evens_f "convkit_evens_f"(vf a, vf b) noexcept nogil
     vd evens_d "convkit_evens_d"(vd a, vd b) noexcept nogil
     vf odds_f "convkit_odds_f"(vf a, vf b) noexcept nogil
@@ -121,6 +133,14 @@ cdef inline vec zero(const vec *p) noexcept nogil:
         return splat_f(0)
     else:
         return splat_d(0)
+
+
+cdef inline vec held(vec v) noexcept nogil:
+    """v itself, in a register: GCC would rather load it again for each use."""
+    if vec is vf:
+        return held_f(v)
+    else:
+        return held_d(v)
 
 
 cdef inline vec evens(vec a, vec b) noexcept nogil:

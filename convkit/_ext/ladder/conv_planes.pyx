@@ -48,7 +48,7 @@ cdef void planes(
         for n in range(s.N):
             for g in range(s.G):
                 image = (n*s.IC + g*IC)*s.IH*s.IW
-                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, ih_of, iw_of)
+                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, ih_of, n + g == 0)
                 flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                            at(b, g*OC), OC, &p, s)
     else:  # too many planes, or no memory: then slowly

@@ -15,7 +15,7 @@ float32), nearly always from the L1 cache. Sums are kept in the arrays' own prec
 cimport numpy as cnp
 from cython cimport floating
 
-from convkit._ext cimport contract
+from convkit._ext cimport conv_door
 from convkit._ext.conv_shape cimport conv_shape
 
 cnp.import_array()
@@ -70,19 +70,4 @@ def conv2d(
     Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ):
     """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
-    cdef conv_shape s
-    cdef int typenum = contract.conv2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
-    cdef Py_ssize_t n, N = s.N, x_image = s.IC*s.IH*s.IW, y_image = s.OC*s.OH*s.OW
-    cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
-    cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
-    s.N = contract.blocks_at_once(y_image*(s.IC // s.G)*s.KH*s.KW)
-    for n in range(0, N, s.N):
-        s.N = min(s.N, N - n)
-        with nogil:
-            if typenum == cnp.NPY_FLOAT32:
-                conv2d_f32(<float *> y.data + n*y_image, <const float *> x.data + n*x_image,
-                           <const float *> w.data, <const float *> b.data, ih, iw, &s)
-            else:
-                conv2d_f64(<double *> y.data + n*y_image, <const double *> x.data + n*x_image,
-                           <const double *> w.data, <const double *> b.data, ih, iw, &s)
-        contract.signals()
+    conv_door.conv2d(conv2d_f32, conv2d_f64, 1, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)

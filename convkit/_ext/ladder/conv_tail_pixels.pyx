@@ -49,7 +49,7 @@ cdef void tail_pixels(
         for n in range(s.N):
             for g in range(s.G):
                 image = (n*s.IC + g*IC)*s.IH*s.IW
-                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, ih_of, iw_of)
+                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, ih_of, n + g == 0)
                 if is_contiguous(&p, s):
                     contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off, at(w, g*OC*K), K, K,
                                      at(b, g*OC), OC, &p, s)
