@@ -43,12 +43,12 @@ cdef void planes(
     cdef vec *packed = <vec *> malloc(cells*(sizeof(vec)//lanes(y)))
     cdef Py_ssize_t *off = <Py_ssize_t *> malloc(K*sizeof(Py_ssize_t))
     if p.possible and packed and off:
-        make_block(&k, &p, s, iw_of, 0, 0, s.OH, s.OW)
+        make_block(&k, &p, s, ih_of, iw_of, 0, 0, s.OH, s.OW)
         fill_offsets(off, &p, IC, s.KH, s.KW)
         for n in range(s.N):
             for g in range(s.G):
                 image = (n*s.IC + g*IC)*s.IH*s.IW
-                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, ih_of, n + g == 0)
+                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, n + g == 0)
                 flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                            at(b, g*OC), OC, &p, s)
     else:  # too many planes, or no memory: then slowly
