@@ -78,30 +78,70 @@ cdef inline int table(
     return 0
 
 
+cdef inline int sizes(
+    conv_shape *s, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, str name_of_y,
+    cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+) except -1:
+    """Accept arrays of 4 axes that have the shapes of a convolution's x, w and y; fill in its shape."""
+    s.N, s.IC, s.IH, s.IW = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
+    s.OC, s.KH, s.KW = w.shape[0], w.shape[2], w.shape[3]
+    s.OH, s.OW = y.shape[2], y.shape[3]
+    s.SH, s.SW, s.DH, s.DW = SH, SW, DH, DW
+    s.G = s.IC // w.shape[1]
+    extent(f"images of {name_of_y}", y.shape[0], s.N)
+    extent(f"channels of {name_of_y}", y.shape[1], s.OC)
+    if s.G * w.shape[1] != s.IC or s.G == 0 or s.OC % s.G:
+        raise ValueError(f"{s.IC} input and {s.OC} output channels have no groups of {w.shape[1]} inputs")
+    table(ih_of, "ih_of", s.IH, s.OH, SH, s.KH, DH)
+    table(iw_of, "iw_of", s.IW, s.OW, SW, s.KW, DW)
+    return 0
+
+
 cdef inline int conv2d(
     conv_shape *s, cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b,
     cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ) except -1:
     """Accept the arguments of a convolution, fill in its shape and return its type."""
     cdef int typenum = output(y, "y", 4)
+    operands(y, x, w, b, typenum)
+    sizes(s, x, w, y, "y", ih_of, iw_of, SH, SW, DH, DW)
+    extent("length of b", b.shape[0], s.OC)
+    return typenum
+
+
+cdef inline int conv_transpose2d(
+    conv_shape *s, cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b,
+    cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+) except -1:
+    """Accept the arguments of a transposed convolution, whose shape is that of the convolution from y to x."""
+    cdef int typenum = output(y, "y", 4)
+    operands(y, x, w, b, typenum)
+    sizes(s, y, w, x, "x", ih_of, iw_of, SH, SW, DH, DW)
+    extent("length of b", b.shape[0], s.IC)
+    return typenum
+
+
+cdef inline int operands(cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, int typenum) except -1:
     array(x, "x", 4, typenum)
     array(w, "w", 4, typenum)
     array(b, "b", 1, typenum)
     apart(y, x, "x")
     apart(y, w, "w")
     apart(y, b, "b")
-    s.N, s.IC, s.IH, s.IW = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
-    s.OC, s.KH, s.KW = w.shape[0], w.shape[2], w.shape[3]
-    s.OH, s.OW = y.shape[2], y.shape[3]
-    s.SH, s.SW, s.DH, s.DW = SH, SW, DH, DW
-    s.G = s.IC // w.shape[1]
-    extent("images of y", y.shape[0], s.N)
-    extent("channels of y", y.shape[1], s.OC)
-    extent("length of b", b.shape[0], s.OC)
-    if s.G * w.shape[1] != s.IC or s.G == 0 or s.OC % s.G:
-        raise ValueError(f"{s.IC} input and {s.OC} output channels have no groups of {w.shape[1]} inputs")
-    table(ih_of, "ih_of", s.IH, s.OH, SH, s.KH, DH)
-    table(iw_of, "iw_of", s.IW, s.OW, SW, s.KW, DW)
+    return 0
+
+
+cdef inline int conv2d_grad_w(
+    conv_shape *s, cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x,
+    cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+) except -1:
+    """Accept the arguments of a convolution's gradient for w, fill in its shape and return its type."""
+    cdef int typenum = output(dw, "dw", 4)
+    array(dy, "dy", 4, typenum)
+    array(x, "x", 4, typenum)
+    apart(dw, dy, "dy")
+    apart(dw, x, "x")
+    sizes(s, x, dw, dy, "dy", ih_of, iw_of, SH, SW, DH, DW)
     return typenum
 
 

@@ -1,0 +1,3 @@
+import numpy as np
+
+def conv2d_grad_b(db: np.ndarray, dy: np.ndarray) -> None: ...

@@ -1,0 +1,13 @@
+import numpy as np
+
+def conv2d_grad_w(
+    dw: np.ndarray,
+    dy: np.ndarray,
+    x: np.ndarray,
+    ih_of: np.ndarray,
+    iw_of: np.ndarray,
+    SH: int,
+    SW: int,
+    DH: int,
+    DW: int,
+) -> None: ...

@@ -1,0 +1,280 @@
+"""The gradient of a convolution for its weights: dy times the transposed im2col matrix, in pieces.
+
+    dw[oc, j] = sum over n and pixels p of dy[n, oc, p] * column j [n, p],    j = (ic*KH + kh)*KW + kw
+
+It is the microkernel's product once more, with the pixels as the terms of the sums. dy's rows take the
+place of the weights, just as they lie in memory. What stands in the vectors is up to 3 vectors of
+columns, and this needs the im2col matrix pixel by pixel: a *panel* of some 512 pixels by 48 columns is
+gathered, column after column, and transposed in registers. It fits the L2 cache and serves all output
+channels, so an element costs about half a cycle once, and then one multiply-add a channel, of which a
+core does 32 in a cycle. The sums stay in a buffer in the L2 cache until all images are done, and a block
+of dy stays there while all panels of a task use it.
+
+With fewer than 3 output channels a group (depthwise) there would be nothing to share a panel among:
+there the columns are not transposed, and `dots` takes the products along the pixels.
+
+Threads share out the tasks. Each sum is taken by one thread, in the order of images and pixels.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+from cython.parallel cimport prange, threadid
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from convkit._ext cimport contract
+from convkit._ext.columns cimport block, column, column_of, gather_all
+from convkit._ext.conv_gradient_loops cimport gather_loops
+from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.microkernel cimport MR, NR_MAX, NV, dots, tile
+from convkit._ext.planes cimport is_identity
+from convkit._ext.threads cimport threads_for
+from convkit._ext.transpose cimport transpose_rows
+from convkit._ext.vec cimport at, lanes, vd, vec, vf
+
+cnp.import_array()
+
+cdef extern from "stdlib.h" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+cdef enum:
+    KC = 512      # pixels of a panel: 96 KiB of it, and 16 KiB of dy in the L1 cache for 8 output channels
+    MC = 1024     # output channels of all panels of a task: 192 KiB of sums
+    PANELS = 16   # of a task, at most
+    FEW = 3       # output channels below which a panel does not pay
+    SPEED = 32    # multiply-adds that are done in a nanosecond, at least
+
+
+cdef struct task:
+    Py_ssize_t oc, M  # the first output channel, and how many
+    Py_ssize_t j, J   # the first column in the group, and how many
+    Py_ssize_t panels
+    Py_ssize_t ldj    # from one output channel's weights to the next
+    bint planes       # whether each column is a plane of x as it stands
+    const Py_ssize_t *ih_of
+    const Py_ssize_t *iw_of
+
+
+cdef struct workspace:
+    column columns[PANELS*NR_MAX]
+    Py_ssize_t places[NR_MAX]         # of a panel's columns, as gathered
+    Py_ssize_t offsets[KC]            # of a panel's pixels, once transposed
+    float gathered[NR_MAX*(KC + 1)]   # floats, or half as many doubles in rows of half the length
+    float panel[NR_MAX*KC]
+    float sums[NR_MAX*MC]             # [panel][output channel][column]
+
+
+# --- one block of pixels --------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t first_column(const task *t, Py_ssize_t panel, Py_ssize_t L) noexcept nogil:
+    """Panels have whole vectors, as evenly many as can be."""
+    return min(panel*((t.J + L - 1)//L)//t.panels*L, t.J)
+
+
+cdef void add_panel(
+    const task *t, workspace *work, Py_ssize_t panel, const vec *dy, const vec *x, const vec *end,
+    const conv_shape *s, block b
+) noexcept nogil:
+    """Add a block's products to the sums of a panel; dy and x are its image's channels."""
+    cdef Py_ssize_t L = lanes(x), NR = NV*L, P = s.OH*s.OW, K = b.rows*b.cols, i, v, m
+    cdef Py_ssize_t j = first_column(t, panel, L), J = first_column(t, panel + 1, L) - j
+    cdef Py_ssize_t V = (J + L - 1)//L
+    cdef const vec *columns = <const vec *> work.gathered
+    cdef vec *sums = at(<vec *> work.sums, panel*t.M*NR)
+    if t.planes and K >= L:
+        columns = at(x, b.oh*s.OW + b.ow)
+        for i in range(J):
+            work.places[i] = (t.j + j + i)*P
+    else:
+        gather_all(<vec *> work.gathered, work.places, x, end, work.columns + j, J, s, b)
+    if t.M < FEW:
+        few_dots(t.M, J, sums, columns, work.places, at(dy, b.oh*s.OW + b.ow), P, K)
+        return
+    for i in range(J, V*L):
+        work.places[i] = work.places[J - 1]  # whatever: nobody reads the sums
+    for v in range(V):
+        transpose_rows(at(<vec *> work.panel, v*L), NR, columns, work.places + v*L, K)
+    for i in range((t.M + MR - 1)//MR):
+        m = i*MR
+        tile(<int> min(MR, t.M - m), <int> V, at(sums, m*NR), NR, <const vec *> work.panel, work.offsets,
+             at(dy, m*P + b.oh*s.OW + b.ow), P, K, <const vec *> NULL)
+
+
+cdef inline void few_dots(
+    Py_ssize_t M, Py_ssize_t J, vec *sums, const vec *columns, const Py_ssize_t *places,
+    const vec *dy, Py_ssize_t P, Py_ssize_t K
+) noexcept nogil:
+    """Up to NV columns at a time, as far as they lie equally far apart."""
+    cdef Py_ssize_t j = 0, V, apart
+    while j < J:
+        V = 1
+        apart = places[j + 1] - places[j] if j + 1 < J else 0
+        while V < NV and j + V < J and places[j + V] - places[j + V - 1] == apart:
+            V += 1
+        dots(<int> M, <int> V, at(sums, j), NV*lanes(dy), at(columns, places[j]), apart, dy, P, K,
+             <const vec *> NULL)
+        j += V
+
+
+# --- one task: all pixels of all images, for some output channels and columns of a group ----------
+
+
+cdef inline void put(
+    floating *dw, const task *t, const floating *sums, Py_ssize_t NR, Py_ssize_t j, Py_ssize_t J, bint add
+) noexcept nogil:
+    cdef Py_ssize_t m, i
+    for m in range(t.M):
+        for i in range(J):
+            dw[m*t.ldj + j + i] = sums[m*NR + i] + (dw[m*t.ldj + j + i] if add else 0)
+
+
+cdef void run_task(
+    const task *t, workspace *work, vec *dw, const vec *dy, const vec *x, const conv_shape *s, bint add
+) noexcept nogil:
+    """dw is the task's first weight, dy and x are its channels of the first image."""
+    cdef Py_ssize_t L = lanes(x), NR = NV*L, n, i, k, panel, x_image = s.IC*s.IH*s.IW
+    cdef Py_ssize_t bands, strips, rows
+    cdef const vec *end = at(x, (s.N - 1)*x_image + s.IC//s.G*s.IH*s.IW)
+    cdef block b
+    for i in range(t.J):
+        work.columns[i] = column_of(t.j + i, t.ih_of, t.iw_of, s)
+    for i in range(KC):
+        work.offsets[i] = i*NR
+    memset(work.sums, 0, t.panels*t.M*NV*sizeof(vec))
+    strips = (s.OW + KC - 1)//KC
+    rows = max(KC//s.OW, 1)
+    bands = (s.OH + rows - 1)//rows
+    for n in range(s.N):
+        for i in range(bands):
+            b.oh = i*s.OH//bands
+            b.rows = (i + 1)*s.OH//bands - b.oh
+            for k in range(strips):
+                b.ow = k*s.OW//strips
+                b.cols = (k + 1)*s.OW//strips - b.ow
+                for panel in range(t.panels):
+                    add_panel(t, work, panel, at(dy, n*s.OC*s.OH*s.OW), at(x, n*x_image), end, s, b)
+    for panel in range(t.panels):
+        k = first_column(t, panel, L)
+        i = first_column(t, panel + 1, L) - k
+        if vec is vf:
+            put(<float *> dw, t, <float *> at(<vec *> work.sums, panel*t.M*NR), NR, k, i, add)
+        else:
+            put(<double *> dw, t, <double *> at(<vec *> work.sums, panel*t.M*NR), NR, k, i, add)
+
+
+# --- all of them ---------------------------------------------------------------------------
+
+
+cdef int threads_of(const conv_shape *s) noexcept nogil:
+    return threads_for(s.N*s.OC*s.OH*s.OW*(s.IC//s.G)*s.KH*s.KW//SPEED)
+
+
+cdef void grad_w(
+    vec *dw, const vec *dy, const vec *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s, workspace *work, int threads, bint add
+) noexcept nogil:
+    """Fill dw, or add to it; work has room for as many threads."""
+    cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, J = IC*s.KH*s.KW, L = lanes(x), i
+    cdef Py_ssize_t panels = (J + NV*L - 1)//(NV*L), tiles = (M + MR - 1)//MR
+    cdef Py_ssize_t parts = (M + MC - 1)//MC, groups, at_once
+    # A task has as many panels as its sums have room for, but each thread gets a task.
+    at_once = min(<Py_ssize_t> PANELS, MC//((tiles + parts - 1)//parts*MR))
+    groups = min(max((panels + at_once - 1)//at_once, threads), panels)
+    if s.G*groups*parts < threads:
+        parts = min(<Py_ssize_t> threads, tiles)
+    for i in prange(s.G*groups*parts, schedule="dynamic", num_threads=threads):
+        one_of(i, parts, groups, dw, dy, x, ih_of, iw_of, s, work + threadid(), add)
+
+
+cdef void one_of(
+    Py_ssize_t i, Py_ssize_t parts, Py_ssize_t groups, vec *dw, const vec *dy, const vec *x,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, bint add
+) noexcept nogil:
+    """Run task i. Parts have whole tiles of output channels, groups have whole vectors of columns."""
+    cdef task t
+    cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, L = lanes(x), g = i//(groups*parts)
+    cdef Py_ssize_t part = i % parts, tiles = (M + MR - 1)//MR
+    cdef Py_ssize_t group = i//parts % groups, vectors
+    t.ldj = IC*s.KH*s.KW
+    vectors = (t.ldj + L - 1)//L
+    t.oc = part*tiles//parts*MR
+    t.M = min((part + 1)*tiles//parts*MR, M) - t.oc
+    t.j = group*vectors//groups*L
+    t.J = min((group + 1)*vectors//groups*L, t.ldj) - t.j
+    t.panels = (t.J + NV*L - 1)//(NV*L)
+    t.ih_of, t.iw_of = ih_of, iw_of
+    t.planes = (s.KH*s.KW == 1 and s.OH == s.IH and s.OW == s.IW and (s.SH == 1 or s.OH == 1)
+                and (s.SW == 1 or s.OW == 1) and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW))
+    t.oc += g*M
+    run_task(&t, work, at(dw, t.oc*t.ldj + t.j), at(dy, t.oc*s.OH*s.OW), at(x, g*IC*s.IH*s.IW), s, add)
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef workspace *room_for(int threads) noexcept nogil:
+    """Memory for so many threads, or NULL; lines of the caches begin where vectors do."""
+    cdef void *work = NULL
+    if posix_memalign(&work, 64, threads*sizeof(workspace)):
+        return NULL
+    return <workspace *> work
+
+
+cdef api void conv2d_grad_w_f32(
+    float *dw, const float *dy, const float *x,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef int threads = threads_of(s)
+    cdef workspace *work = room_for(threads)
+    if work:
+        grad_w(<vf *> dw, <const vf *> dy, <const vf *> x, ih_of, iw_of, s, work, threads, False)
+    else:
+        gather_loops(dw, dy, x, ih_of, iw_of, s)
+    free(work)
+
+
+cdef api void conv2d_grad_w_f64(
+    double *dw, const double *dy, const double *x,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef int threads = threads_of(s)
+    cdef workspace *work = room_for(threads)
+    if work:
+        grad_w(<vd *> dw, <const vd *> dy, <const vd *> x, ih_of, iw_of, s, work, threads, False)
+    else:
+        gather_loops(dw, dy, x, ih_of, iw_of, s)
+    free(work)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def conv2d_grad_w(
+    cnp.ndarray dw, cnp.ndarray dy, cnp.ndarray x, cnp.ndarray ih_of, cnp.ndarray iw_of,
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+):
+    """Fill dw (OC, IC/G, KH, KW) from dy (N, OC, OH, OW) and x (N, IC, IH, IW)."""
+    cdef conv_shape s
+    cdef int typenum = contract.conv2d_grad_w(&s, dw, dy, x, ih_of, iw_of, SH, SW, DH, DW)
+    cdef Py_ssize_t n, N = s.N, x_image = s.IC*s.IH*s.IW, y_image = s.OC*s.OH*s.OW
+    cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
+    cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
+    cdef Py_ssize_t at_once = contract.blocks_at_once(y_image*(s.IC // s.G)*s.KH*s.KW//SPEED + 1)
+    cdef int threads = threads_of(&s)
+    cdef workspace *work = room_for(threads)
+    if not work:
+        raise MemoryError(f"{threads*sizeof(workspace)} bytes of workspace")
+    try:
+        for n in range(0, N, at_once):
+            s.N = min(at_once, N - n)
+            with nogil:
+                if typenum == cnp.NPY_FLOAT32:
+                    grad_w(<vf *> dw.data, <const vf *> (<const float *> dy.data + n*y_image),
+                           <const vf *> (<const float *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0)
+                else:
+                    grad_w(<vd *> dw.data, <const vd *> (<const double *> dy.data + n*y_image),
+                           <const vd *> (<const double *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0)
+            contract.signals()
+    finally:
+        free(work)

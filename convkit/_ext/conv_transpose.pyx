@@ -1,0 +1,312 @@
+"""Transposed convolution, which is also the gradient of a convolution for its input.
+
+    y[n, ic, ih, iw] = b[ic] + sum over oc, kh, kw, oh, ow of  w[oc, ic, kh, kw] * x[n, oc, oh, ow]
+
+Without a stride that is a convolution of x with the kernels turned round and the channels of w
+exchanged, so the weights are copied in that order and convolution's own blocks and tiles do the work.
+With a stride, it is one such convolution for each phase of the stride (phases.pxd); 9 taps with stride
+2 make four, of 4, 2, 2 and 1 taps. Their sums go to a small buffer and from there to their places,
+which the index tables name: cells that padding showed several times collect all their copies.
+
+A task is a chunk of y's channels, for all images or some. Its weights are turned once and stay in the
+L2 cache. Threads share out the tasks; each sum is taken by one of them, always in the same order.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport prange, threadid
+from libc.stdlib cimport free, malloc
+
+from convkit._ext cimport conv_door
+from convkit._ext.blocks cimport PLANES_BYTES, TERMS, convolve_units, make_plan, plan, workspace
+from convkit._ext.conv_gradient_loops cimport scatter_loops
+from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.microkernel cimport MR, NR_MAX
+from convkit._ext.panels cimport conv2d_by_panels
+from convkit._ext.phases cimport add_cells, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
+from convkit._ext.threads cimport threads_for
+from convkit._ext.transpose cimport LANES_MAX
+from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
+
+cnp.import_array()
+
+cdef enum:
+    WEIGHTS_BYTES = 900_000  # turned weights of a chunk
+    SUMS_BYTES = 200_000     # of one phase, on their way to y
+    CHANNELS = 1024          # of a chunk, at most
+    TERMS_LEAST = 256        # of a sum between its visits to y, if weights are many
+    SPEED = 32               # multiply-adds that are done in a nanosecond, at least
+
+
+cdef struct work_plan:
+    bint straight         # whether sums go to y directly: no stride, and no padding shows cells again
+    Py_ssize_t groups     # of a chunk
+    Py_ssize_t parts      # chunks of a group; 1, if chunks have several groups
+    Py_ssize_t terms      # output channels of the convolution, x's channels, that are added at a time
+    Py_ssize_t chunks, images  # tasks are chunks * images; images counts shares of the batch
+    Py_ssize_t weights, sums, table, conv_bytes, bytes  # elements and bytes of a thread's workspace
+    bint possible
+
+
+cdef struct room:
+    char *weights
+    char *sums
+    char *zeros
+    Py_ssize_t *ih_of
+    Py_ssize_t *iw_of
+    workspace conv
+
+
+# --- how the work is cut up ------------------------------------------------------------------
+
+
+cdef inline Py_ssize_t parts_of(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
+    return (n + size - 1)//size
+
+
+cdef work_plan make_work_plan(
+    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t size, Py_ssize_t threads
+) noexcept nogil:
+    cdef work_plan a
+    cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, tiles = parts_of(IC, MR), channels
+    cdef Py_ssize_t kernels = WEIGHTS_BYTES//size//taps
+    cdef phase v = phase_of(0, ih_of, s.KH, s.SH, s.DH, s.OH), h = phase_of(0, iw_of, s.KW, s.SW, s.DW, s.OW)
+    a.possible = kernels >= MR
+    a.straight = is_whole(&v, s.IH) and is_whole(&h, s.IW)
+    channels = CHANNELS
+    if not a.straight:
+        channels = min(channels, max(SUMS_BYTES//size//max(v.Q*h.Q, 1), MR))
+    # Many channels of y, so that x is packed for many, but not at the price of too many visits to y.
+    channels = min(channels, kernels//max(min(OC, (TERMS_LEAST if a.straight else 4*TERMS_LEAST)//taps), 1))
+    channels = max(channels - channels % MR, MR)
+    a.groups = a.parts = 1
+    a.terms = OC
+    if channels >= 2*IC and kernels >= 2*IC*OC:
+        a.groups = min(min(channels//IC, kernels//(IC*OC)), parts_of(s.G, threads))
+    else:
+        a.parts = parts_of(tiles, channels//MR)
+        a.terms = parts_of(OC, parts_of(OC, min(OC, max(kernels//(parts_of(tiles, a.parts)*MR), 1))))
+    if s.G == 1:
+        a.parts = min(parts_of(a.parts, threads)*threads, tiles)  # the same number for each thread
+    a.chunks = parts_of(s.G, a.groups)*a.parts
+    a.images = 1 if a.chunks >= threads else min(s.N, parts_of(threads, a.chunks))
+    a.weights = WEIGHTS_BYTES//size
+    a.sums = SUMS_BYTES//size + 2*NR_MAX
+    a.table = s.OH + s.OW + 2*((s.KH - 1)*s.DH + (s.KW - 1)*s.DW)
+    a.conv_bytes = PLANES_BYTES + max(<Py_ssize_t> TERMS, taps)*(LANES_MAX*4 + sizeof(Py_ssize_t)) + 4*NR_MAX*size
+    a.bytes = (a.weights + a.sums + CHANNELS)*size + a.table*sizeof(Py_ssize_t) + a.conv_bytes
+    a.bytes += 256 - a.bytes % 128
+    return a
+
+
+cdef room room_of(
+    char *memory, const work_plan *a, Py_ssize_t size, const conv_shape *s, Py_ssize_t thread
+) noexcept nogil:
+    """The thread's part of the memory."""
+    cdef room t
+    t.weights = memory + thread*a.bytes
+    t.sums = t.weights + a.weights*size
+    t.zeros = t.sums + a.sums*size
+    t.ih_of = <Py_ssize_t *> (t.zeros + CHANNELS*size)
+    t.iw_of = t.ih_of + s.OH + 2*(s.KH - 1)*s.DH
+    t.conv.memory = <char *> (t.ih_of + a.table)
+    t.conv.bytes = a.conv_bytes
+    return t
+
+
+# --- one task ------------------------------------------------------------------------------
+
+
+cdef struct task:
+    Py_ssize_t g, G    # the first group, and how many
+    Py_ssize_t m, M    # the first channel of y in each of them, and how many
+    Py_ssize_t oc, OC  # the first channel of x in each of them, and how many
+    Py_ssize_t n, stop  # images
+
+
+cdef task make_task(Py_ssize_t i, const work_plan *a, const conv_shape *s) noexcept nogil:
+    cdef task t
+    cdef Py_ssize_t IC = s.IC//s.G, tiles = parts_of(IC, MR), chunk = i//a.images, part = chunk % a.parts
+    t.g = chunk//a.parts*a.groups
+    t.G = min(a.groups, s.G - t.g)
+    t.m = part*tiles//a.parts*MR
+    t.M = min((part + 1)*tiles//a.parts*MR, IC) - t.m
+    t.oc, t.OC = 0, s.OC//s.G
+    t.n = i % a.images*s.N//a.images
+    t.stop = (i % a.images + 1)*s.N//a.images
+    return t
+
+
+cdef void turn_weights(vec *to, const vec *w, const vec *end, const task *t, const conv_shape *s) noexcept nogil:
+    """Fill `to` with an array [group, channel of y, channel of x, tap] for each phase."""
+    cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, g
+    cdef const vec *of_group
+    for g in range(t.G):
+        of_group = at(w, (((t.g + g)*OC + t.oc)*IC + t.m)*taps)
+        if taps == 1 and t.M >= lanes(w) and t.OC >= lanes(w):
+            exchange_channels(at(to, g*t.M*t.OC), t.OC, of_group, t.OC, IC, t.M)
+        else:
+            turn_all(to, g, t.G, of_group, end, t.OC, IC*taps, t.M, s)
+
+
+cdef void convolve(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *c, const workspace *work
+) noexcept nogil:
+    """Convolve one image; without b, which only a convolution of one group may lack, add to y."""
+    cdef Py_ssize_t size = sizeof(vec)//lanes(y)
+    cdef plan a = make_plan(c, ih_of, iw_of, lanes(y), size)
+    if a.possible and a.terms*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size <= work.bytes:
+        convolve_units(y, x, w, b, ih_of, iw_of, c, &a, work, 0, 0, a.units, 0, c.OC//c.G)
+    else:
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, c)
+
+
+cdef void add_phase(
+    vec *y, const vec *x, const vec *w, const room *r, const task *t, const conv_shape *s,
+    const phase *v, const phase *h
+) noexcept nogil:
+    """Add a phase's sums to their cells of one image, block by block."""
+    cdef Py_ssize_t size = sizeof(vec)//lanes(y), channels = t.G*t.M, cells = SUMS_BYTES//size//channels
+    cdef Py_ssize_t rows, cols, i, j, k, ih
+    cdef conv_shape p = shape_of(t, s, v, h)
+    cdef vec *sums = <vec *> r.sums
+    cols = min(h.Q, cells)
+    cols = parts_of(h.Q, parts_of(h.Q, cols))
+    rows = min(v.Q, cells//cols)
+    rows = parts_of(v.Q, parts_of(v.Q, rows))
+    for i in range(parts_of(v.Q, rows)):
+        p.OH = min(rows, v.Q - i*rows)
+        for j in range(parts_of(h.Q, cols)):
+            p.OW = min(cols, h.Q - j*cols)
+            convolve(sums, x, w, <const vec *> r.zeros, r.ih_of + i*rows, r.iw_of + j*cols, &p, &r.conv)
+            for k in range(channels*p.OH):
+                ih = v.of[(i*rows + k % p.OH)*v.S]
+                if ih >= 0:
+                    add_cells(at(y, (k//p.OH*s.IH + ih)*s.IW), at(sums, k*p.OW), h, j*cols, p.OW)
+
+
+cdef conv_shape shape_of(const task *t, const conv_shape *s, const phase *v, const phase *h) noexcept nogil:
+    """The convolution of one image that a phase is."""
+    cdef conv_shape p
+    p.N, p.G = 1, t.G
+    p.IC, p.IH, p.IW = t.G*t.OC, s.OH, s.OW
+    p.OC, p.OH, p.OW = t.G*t.M, v.Q, h.Q
+    p.KH, p.KW, p.DH, p.DW = v.k.count, h.k.count, v.k.dilation, h.k.dilation
+    p.SH = p.SW = 1
+    return p
+
+
+cdef void fill_channels(vec *y, const vec *b, Py_ssize_t channels, Py_ssize_t cells) noexcept nogil:
+    cdef Py_ssize_t c, i, L = lanes(y)
+    for c in range(channels):
+        for i in range(cells//L):
+            store(at(y, c*cells), i*L, splat(b, c))
+        for i in range(cells - cells % L, cells):
+            move(at(y, c*cells), i, b, c)
+
+
+cdef void run_task(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s, const work_plan *a, const room *r, task t
+) noexcept nogil:
+    """All phases, for a chunk of y's channels: turn all weights, then go through the images."""
+    cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, first = t.g*IC + t.m, V, H, i, n
+    cdef const vec *end = at(w, s.OC*IC*s.KH*s.KW)
+    cdef vec *turned
+    cdef vec *y_image
+    cdef const vec *x_image
+    cdef phase v, h
+    cdef conv_shape p
+    V = phases_of(s.KH, s.SH, s.DH)
+    H = phases_of(s.KW, s.SW, s.DW)
+    clear(<vec *> r.zeros, CHANNELS)
+    t.oc = 0
+    while t.oc < OC:
+        t.OC = min(a.terms, OC - t.oc)
+        turn_weights(<vec *> r.weights, w, end, &t, s)
+        for n in range(t.n, t.stop):
+            y_image = at(y, (n*s.IC + first)*s.IH*s.IW)
+            x_image = at(x, (n*s.OC + t.g*OC + t.oc)*s.OH*s.OW)
+            turned = <vec *> r.weights
+            if t.oc == 0 and not a.straight:
+                fill_channels(y_image, at(b, first), t.G*t.M, s.IH*s.IW)
+            for i in range(V*H):
+                v = phase_of(i//H, ih_of, s.KH, s.SH, s.DH, s.OH)
+                h = phase_of(i % H, iw_of, s.KW, s.SW, s.DW, s.OW)
+                fill_table(r.ih_of, &v, s.OH)
+                fill_table(r.iw_of, &h, s.OW)
+                if a.straight:
+                    p = shape_of(&t, s, &v, &h)
+                    convolve(y_image, x_image, turned, at(b, first) if t.oc == 0 else NULL, r.ih_of, r.iw_of,
+                             &p, &r.conv)
+                elif v.Q*h.Q > 0:
+                    add_phase(y_image, x_image, turned, r, &t, s, &v, &h)
+                turned = at(turned, t.G*t.M*t.OC*v.k.count*h.k.count)
+        t.oc += t.OC
+
+
+# --- all of them ---------------------------------------------------------------------------
+
+
+cdef int threads_of(const conv_shape *s) noexcept nogil:
+    return threads_for(s.N*s.OC*s.OH*s.OW*(s.IC//s.G)*s.KH*s.KW//SPEED)
+
+
+cdef void transposed(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s, const work_plan *a, char *memory, int threads
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in prange(a.chunks*a.images, schedule="dynamic", num_threads=threads):
+        one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
+
+
+cdef void one_of(
+    Py_ssize_t i, vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of,
+    const Py_ssize_t *iw_of, const conv_shape *s, const work_plan *a, char *memory
+) noexcept nogil:
+    cdef room r = room_of(memory, a, sizeof(vec)//lanes(y), s, threadid())
+    run_task(y, x, w, b, ih_of, iw_of, s, a, &r, make_task(i, a, s))
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void conv_transpose2d_f32(
+    float *y, const float *x, const float *w, const float *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef int threads = threads_of(s)
+    cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(float), threads)
+    cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
+    if memory:
+        transposed(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s, &a, memory, threads)
+    else:
+        scatter_loops(y, x, w, b, ih_of, iw_of, s)
+    free(memory)
+
+
+cdef api void conv_transpose2d_f64(
+    double *y, const double *x, const double *w, const double *b,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+) noexcept nogil:
+    cdef int threads = threads_of(s)
+    cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(double), threads)
+    cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
+    if memory:
+        transposed(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s, &a, memory, threads)
+    else:
+        scatter_loops(y, x, w, b, ih_of, iw_of, s)
+    free(memory)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def conv_transpose2d(
+    cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+):
+    """Fill y (N, IC, IH, IW) from x (N, OC, OH, OW), w (OC, IC/G, KH, KW) and b (IC,)."""
+    conv_door.conv_transpose2d(conv_transpose2d_f32, conv_transpose2d_f64, 80,
+                               y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
