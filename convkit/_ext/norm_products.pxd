@@ -106,9 +106,6 @@ cdef inline void run_products(
 ) noexcept nogil:
     """Add elements start <= l < stop of a run; weight is that of its statistic, of P values."""
     cdef Py_ssize_t p, l, end
-    if s.P == 1:
-        add_products(dy + start, x + start, stop - start, m, weight, False, sum_z, sum_zd, ahead)
-        return
     if s.S == 1:
         add_products(dy + start, x + start, stop - start, m, weight + start, True, sum_z, sum_zd, ahead)
         return
@@ -122,7 +119,11 @@ cdef inline void chunk_products(
     double *sum_z, double *sum_zd, const real *dy, const real *x, const double *mean,
     const real *weight, const norm *s, block b
 ) noexcept nogil:
-    """Fill sum_z[g - b.g0] and sum_zd[g - b.g0] from the block's elements."""
+    """Fill sum_z[g - b.g0] and sum_zd[g - b.g0] from the block's elements.
+
+    A statistic's only weight (P = 1) is left out.
+    """
+    cdef real one = 1
     cdef real a[WIDTH*LANES]
     cdef real c[WIDTH*LANES]
     cdef Py_ssize_t n, g, l, stop, run, width = b.g1 - b.g0, ahead = s.G*s.L, added = 0
@@ -141,6 +142,10 @@ cdef inline void chunk_products(
             added += stop - l
             for g in range(width):
                 run = (n*s.G + b.g0 + g)*s.L
+                if s.P == 1:
+                    add_products(dy + run + l, x + run + l, stop - l, <real> mean[b.g0 + g],
+                                 &one, False, a + g*LANES, c + g*LANES, ahead)
+                    continue
                 run_products(dy + run, x + run, weight + (b.g0 + g) % s.W*s.P, l, stop,
                              <real> mean[b.g0 + g], s, a + g*LANES, c + g*LANES, ahead)
             if added + min(b.l1 - b.l0, <Py_ssize_t> EXACT) > EXACT:
@@ -166,10 +171,10 @@ cdef inline void chunk_products_of_columns(
     const real *weight, const norm *s, block b
 ) noexcept nogil:
     """The same where runs are shorter than a vector: down each column of the matrix (N, G*L)."""
+    cdef double w
     cdef double a[COLUMNS]
     cdef double c[COLUMNS]
     cdef double m[COLUMNS]
-    cdef double w
     cdef Py_ssize_t n, g, l, i, first, C = (b.g1 - b.g0)*s.L
     for i in range(C):
         a[i] = c[i] = 0
@@ -182,6 +187,6 @@ cdef inline void chunk_products_of_columns(
     for g in range(b.g1 - b.g0):
         sum_z[g] = sum_zd[g] = 0
         for l in range(s.L):
-            w = weight[(b.g0 + g) % s.W*s.P + l//s.S]
+            w = weight[(b.g0 + g) % s.W*s.P + l//s.S] if s.P > 1 else <real> 1
             sum_z[g] += a[g*s.L + l]*w
             sum_zd[g] += c[g*s.L + l]*w
