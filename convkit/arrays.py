@@ -124,13 +124,14 @@ def operand(x: Any, name: str) -> np.ndarray:
     """
     if type(x) is not np.ndarray:
         if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
-            raise TypeError(f"{name} must be an array of float32 or float64, got {type(x).__name__}")
+            hint = f": np.array({name}, np.float32) makes one" if isinstance(x, list | tuple) else ""
+            raise TypeError(f"{name} must be an array of float32 or float64, got {type(x).__name__}{hint}")
         x = np.asarray(x)
     flags = x.flags
     if x.dtype in FLOATS and flags.c_contiguous and flags.aligned:
         return x
     if x.dtype.kind != "f" or x.dtype.newbyteorder("=") not in FLOATS:
-        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}; nothing is cast in silence")
     return np.require(x, x.dtype.newbyteorder("="), ("C", "A"))
 
 

@@ -66,9 +66,8 @@ def convolution_operator(
         )
     shape = shape_of(input_shape, "input_shape")
     if len(shape) != rank + 1:
-        raise ValueError(
-            f"input_shape must be {'(IC, L)' if rank == 1 else '(IC, IH, IW)'}, got {input_shape!r}"
-        )
+        expected = "(IC, L)" if rank == 1 else "(IC, IH, IW)"
+        raise ValueError(f"input_shape must be {expected}, without a batch, got {input_shape!r}")
     options = key(stride, "stride"), key(padding, "padding"), key(dilation, "dilation"), key(groups, "groups")
     return ConvolutionOperator(w.copy(), shape, conv_plan(shape, w.shape, rank, *options, padding_mode))
 

@@ -21,6 +21,15 @@ SIGNATURES = {
         "ladder.conv_threads",
         "void ({T} *, {T} const *, {T} const *, {T} const *, " + TABLES + ", struct conv_shape const *)",
     ),
+    "conv_transpose2d": (
+        "conv_transpose",
+        "void ({T} *, {T} const *, {T} const *, {T} const *, " + TABLES + ", struct conv_shape const *)",
+    ),
+    "conv2d_grad_w": (
+        "conv_grad_w",
+        "void ({T} *, {T} const *, {T} const *, " + TABLES + ", struct conv_shape const *)",
+    ),
+    "conv2d_grad_b": ("conv_grad_b", "void ({T} *, {T} const *, " + ", ".join(4*["Py_ssize_t"]) + ")"),
     "pad2d": ("padding", "void ({T} *, {T} const *, " + TABLES + ", {T}, " + PLANES + ")"),
     "pad2d_backward": ("padding", "void ({T} *, {T} const *, " + TABLES + ", " + PLANES + ")"),
     "im2col": ("unfold", "void ({T} *, {T} const *, " + TABLES + ", struct conv_shape const *)"),
@@ -76,6 +85,12 @@ cdef void *address(str op, str suffix, str T) except NULL:
 
 conv2d_f32 = <conv2d_f32_t> address("conv2d", "_f32", "float")
 conv2d_f64 = <conv2d_f64_t> address("conv2d", "_f64", "double")
+conv_transpose2d_f32 = <conv_transpose2d_f32_t> address("conv_transpose2d", "_f32", "float")
+conv_transpose2d_f64 = <conv_transpose2d_f64_t> address("conv_transpose2d", "_f64", "double")
+conv2d_grad_w_f32 = <conv2d_grad_w_f32_t> address("conv2d_grad_w", "_f32", "float")
+conv2d_grad_w_f64 = <conv2d_grad_w_f64_t> address("conv2d_grad_w", "_f64", "double")
+conv2d_grad_b_f32 = <conv2d_grad_b_f32_t> address("conv2d_grad_b", "_f32", "float")
+conv2d_grad_b_f64 = <conv2d_grad_b_f64_t> address("conv2d_grad_b", "_f64", "double")
 pad2d_f32 = <pad2d_f32_t> address("pad2d", "_f32", "float")
 pad2d_f64 = <pad2d_f64_t> address("pad2d", "_f64", "double")
 pad2d_backward_f32 = <pad2d_backward_f32_t> address("pad2d_backward", "_f32", "float")

@@ -36,6 +36,7 @@ cdef enum:
     SPAN = 256   # outputs of a row that are done at a time
     RING = 8     # reduced rows kept: with SPAN values and indices each, 16 KiB in float32
     STRIP = 64   # rows of outputs that one thread does at a time
+    CHECKED = 1 << 17  # indices between two checks of them: 1 MiB
     CELLS = 128  # cells of a small plane: four buffers of as many vectors fit the L1 cache
 
 
@@ -326,13 +327,22 @@ cdef inline void scatter(
         scatter_plane(dx + p*IH*IW, dy + p*OH*OW, indices + p*OH*OW, IH*IW, OH*OW)
 
 
-cdef inline bint all_inside(const int64_t *indices, Py_ssize_t n, int64_t cells) noexcept nogil:
+cdef inline bint outside(const int64_t *indices, Py_ssize_t n, int64_t cells) noexcept nogil:
+    """Whether any of the indices names no cell."""
     cdef Py_ssize_t i
     cdef int64_t low = 0, high = 0
     for i in range(n):
         low = min(low, indices[i])
         high = max(high, indices[i])
-    return low >= 0 and high < cells
+    return low < 0 or high >= cells
+
+
+cdef int any_outside(const int64_t *indices, Py_ssize_t P, Py_ssize_t outputs, int64_t cells) noexcept nogil:
+    cdef Py_ssize_t p
+    cdef int count = 0
+    for p in prange(P, schedule="static", num_threads=threads_for(P*outputs)):
+        count += outside(indices + p*outputs, outputs, cells)
+    return count
 
 
 # --- from C --------------------------------------------------------------------------------
@@ -414,13 +424,14 @@ def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
     contract.extent("columns of indices", indices.shape[2], OW)
 
     cdef const int64_t *where = <const int64_t *> indices.data
-    cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
-    cdef bint inside
+    # So few planes that the indices are still in the cache after they were checked.
+    cdef Py_ssize_t p, count, at_once = max(1, CHECKED//(OH*OW))
+    cdef int wrong
     for p in range(0, P, at_once):
         count = min(at_once, P - p)
         with nogil:
-            inside = all_inside(where + p*OH*OW, count*OH*OW, IH*IW)
-            if not inside:
+            wrong = any_outside(where + p*OH*OW, count, OH*OW, IH*IW)
+            if wrong:
                 pass
             elif typenum == cnp.NPY_FLOAT32:
                 max_pool2d_backward_f32(<float *> dx.data + p*IH*IW, <const float *> dy.data + p*OH*OW,
@@ -428,6 +439,6 @@ def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
             else:
                 max_pool2d_backward_f64(<double *> dx.data + p*IH*IW, <const double *> dy.data + p*OH*OW,
                                         where + p*OH*OW, count, IH, IW, OH, OW)
-        if not inside:
+        if wrong:
             raise ValueError(f"indices must be from 0 to {IH*IW - 1}")
         contract.signals()

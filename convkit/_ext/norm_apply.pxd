@@ -112,7 +112,7 @@ cdef inline void scale_planes(
     for i in range(width):
         coefficients(m + i, a + i, c + i, mean[i], invstd[i]*weight[w], bias[w])
         w = w + 1 if w + 1 < s.W else 0
-    for n in range(b.n0, b.n1):
+    for n in range(b.n1 - 1, b.n0 - 1, -1):
         first = (n*s.G + b.g0)*s.L + b.l0
         for i in range(width):
             if streaming:

@@ -112,7 +112,7 @@ cdef inline void gradient_planes(
         g = b.g0 + i
         coefficients(m + i, r + i, k + i, e + i, mean[g], invstd[g], means[i], means[width + i])
         a[i] = <real> (invstd[g]*weight[g % s.W])
-    for n in range(b.n0, b.n1):
+    for n in range(b.n1 - 1, b.n0 - 1, -1):
         first = (n*s.G + b.g0)*s.L + b.l0
         for i in range(width):
             if streaming:

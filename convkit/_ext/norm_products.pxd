@@ -16,8 +16,7 @@ from libc.math cimport isfinite
 from convkit._ext.lane_sums cimport last, real, total
 from convkit._ext.norm_apply cimport residue
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
-from convkit._ext.streaming cimport prefetch
-from convkit._ext.vec cimport at, inlined, lanes, load, splat, vd, vec, vf, zero
+from convkit._ext.vec cimport inlined, lanes, load, splat, vd, vec, vf, zero
 
 cdef enum:
     EXACT = 2048  # elements that lanes add up in their own precision
@@ -26,7 +25,7 @@ cdef enum:
 
 cdef inline inlined add_vectors(
     const vec *dy, const vec *x, Py_ssize_t n, const vec *mean, const vec *weight, bint each,
-    vec *sum_z, vec *sum_zd, Py_ssize_t ahead
+    vec *sum_z, vec *sum_zd
 ) noexcept nogil:
     """Add a run of at least a vector, whose weight is weight[0] or, if `each`, weight[i]."""
     cdef vec m = splat(mean, 0), w = splat(weight, 0), z, d
@@ -34,10 +33,6 @@ cdef inline inlined add_vectors(
     cdef Py_ssize_t i = 0, V = lanes(x)
     if n >= 4*V:
         while i + 4*V <= n:
-            prefetch(at(dy, i + ahead))
-            prefetch(at(x, i + ahead))
-            prefetch(at(dy, i + ahead + 2*V))
-            prefetch(at(x, i + ahead + 2*V))
             z = load(dy, i)*(load(weight, i) if each else w)
             a0 += z
             b0 += z*(load(x, i) - m)
@@ -69,7 +64,7 @@ cdef inline inlined add_vectors(
 
 cdef inline inlined add_products(
     const real *dy, const real *x, Py_ssize_t n, real m, const real *weight, bint each,
-    real *sum_z, real *sum_zd, Py_ssize_t ahead
+    real *sum_z, real *sum_zd
 ) noexcept nogil:
     """The same for a run of any length; each sum is a vector."""
     cdef Py_ssize_t i
@@ -81,10 +76,10 @@ cdef inline inlined add_products(
             sum_zd[0] += z*(x[i] - m)
     elif real is float:
         add_vectors(<const vf *> dy, <const vf *> x, n, <const vf *> &m, <const vf *> weight, each,
-                    <vf *> sum_z, <vf *> sum_zd, ahead)
+                    <vf *> sum_z, <vf *> sum_zd)
     else:
         add_vectors(<const vd *> dy, <const vd *> x, n, <const vd *> &m, <const vd *> weight, each,
-                    <vd *> sum_z, <vd *> sum_zd, ahead)
+                    <vd *> sum_z, <vd *> sum_zd)
 
 
 cdef inline double taken(real *sums) noexcept nogil:
@@ -102,47 +97,48 @@ cdef inline double taken(real *sums) noexcept nogil:
 
 cdef inline void run_products(
     const real *dy, const real *x, const real *weight, Py_ssize_t start, Py_ssize_t stop, real m,
-    const norm *s, real *sum_z, real *sum_zd, Py_ssize_t ahead
+    const norm *s, real *sum_z, real *sum_zd
 ) noexcept nogil:
     """Add elements start <= l < stop of a run; weight is that of its statistic, of P values."""
     cdef Py_ssize_t p, l, end
-    if s.P == 1:
-        add_products(dy + start, x + start, stop - start, m, weight, False, sum_z, sum_zd, ahead)
-        return
     if s.S == 1:
-        add_products(dy + start, x + start, stop - start, m, weight + start, True, sum_z, sum_zd, ahead)
+        add_products(dy + start, x + start, stop - start, m, weight + start, True, sum_z, sum_zd)
         return
     for p in range(start//s.S, (stop - 1)//s.S + 1):
         l = max(start, p*s.S)
         end = min(stop, (p + 1)*s.S)
-        add_products(dy + l, x + l, end - l, m, weight + p, False, sum_z, sum_zd, ahead)
+        add_products(dy + l, x + l, end - l, m, weight + p, False, sum_z, sum_zd)
 
 
 cdef inline void chunk_products(
     double *sum_z, double *sum_zd, const real *dy, const real *x, const double *mean,
     const real *weight, const norm *s, block b
 ) noexcept nogil:
-    """Fill sum_z[g - b.g0] and sum_zd[g - b.g0] from the block's elements."""
+    """Fill sum_z[g - b.g0] and sum_zd[g - b.g0] from the block's elements.
+
+    A statistic's only weight (P = 1) is left out.
+    """
+    cdef real one = 1
     cdef real a[WIDTH*LANES]
     cdef real c[WIDTH*LANES]
-    cdef Py_ssize_t n, g, l, stop, run, width = b.g1 - b.g0, ahead = s.G*s.L, added = 0
-    if b.l1 - b.l0 < 1024 or s.pieces > 1:  # the CPU sees by itself what will be read
-        ahead = 0
+    cdef Py_ssize_t n, g, l, stop, run, width = b.g1 - b.g0, added = 0
     for g in range(width):
         sum_z[g] = sum_zd[g] = 0
     for g in range(width*LANES):
         a[g] = c[g] = 0
     for n in range(b.n0, b.n1):
-        if n == s.N - 1:
-            ahead = 0
         l = b.l0
         while l < b.l1:
             stop = min(b.l1, l + EXACT)
             added += stop - l
             for g in range(width):
                 run = (n*s.G + b.g0 + g)*s.L
+                if s.P == 1:
+                    add_products(dy + run + l, x + run + l, stop - l, <real> mean[b.g0 + g],
+                                 &one, False, a + g*LANES, c + g*LANES)
+                    continue
                 run_products(dy + run, x + run, weight + (b.g0 + g) % s.W*s.P, l, stop,
-                             <real> mean[b.g0 + g], s, a + g*LANES, c + g*LANES, ahead)
+                             <real> mean[b.g0 + g], s, a + g*LANES, c + g*LANES)
             if added + min(b.l1 - b.l0, <Py_ssize_t> EXACT) > EXACT:
                 empty(sum_z, sum_zd, a, c, width)
                 added = 0
@@ -166,10 +162,10 @@ cdef inline void chunk_products_of_columns(
     const real *weight, const norm *s, block b
 ) noexcept nogil:
     """The same where runs are shorter than a vector: down each column of the matrix (N, G*L)."""
+    cdef double w
     cdef double a[COLUMNS]
     cdef double c[COLUMNS]
     cdef double m[COLUMNS]
-    cdef double w
     cdef Py_ssize_t n, g, l, i, first, C = (b.g1 - b.g0)*s.L
     for i in range(C):
         a[i] = c[i] = 0
@@ -182,6 +178,6 @@ cdef inline void chunk_products_of_columns(
     for g in range(b.g1 - b.g0):
         sum_z[g] = sum_zd[g] = 0
         for l in range(s.L):
-            w = weight[(b.g0 + g) % s.W*s.P + l//s.S]
+            w = weight[(b.g0 + g) % s.W*s.P + l//s.S] if s.P > 1 else <real> 1
             sum_z[g] += a[g*s.L + l]*w
             sum_zd[g] += c[g*s.L + l]*w

@@ -66,7 +66,7 @@ cdef void normalize_strip(
     cdef Py_ssize_t k
     strip_moments(m, x, s, g0, g1)
     finish(mean + g0, var + g0, invstd, m, g1 - g0, eps)
-    for k in range(s.chunks):
+    for k in range(s.chunks - 1, -1, -1):  # what was read last may still be in the cache
         scale_chunk(y, x, mean + g0, invstd, weight, bias, s, chunk_of(s, g0, g1, k), streaming)
 
 

@@ -35,16 +35,11 @@ cdef void products_of_chunk(
     double *sums, const real *dy, const real *x, const double *mean, const real *weight, const norm *s,
     block b
 ) noexcept nogil:
-    """Fill sums; where a statistic has a single weight, leave that out."""
-    cdef norm without = s[0]
-    cdef real one = 1
-    if s.P == 1:
-        without.W = 1
-        weight = &one
+    """Fill sums; a statistic's only weight is left out."""
     if s.L < SHORT:
-        chunk_products_of_columns(sums, sums + b.g1 - b.g0, dy, x, mean, weight, &without, b)
+        chunk_products_of_columns(sums, sums + b.g1 - b.g0, dy, x, mean, weight, s, b)
     else:
-        chunk_products(sums, sums + b.g1 - b.g0, dy, x, mean, weight, &without, b)
+        chunk_products(sums, sums + b.g1 - b.g0, dy, x, mean, weight, s, b)
 
 
 cdef void use_sums(
@@ -98,7 +93,7 @@ cdef void backward_strip(
             for i in range(2*(g1 - g0)):
                 sums[i] += more[i]
         use_sums(sums, dweight, dbias, weight, invstd, s, g0, g1)
-    for k in range(s.chunks):
+    for k in range(s.chunks - 1, -1, -1):  # what was read last may still be in the cache
         gradient_of_chunk(
             dx, dy, x, mean, invstd, weight, sums, s, chunk_of(s, g0, g1, k), given, streaming)
 
@@ -154,7 +149,6 @@ cdef void shared_weight(
     """dweight[i] and dbias[i], i = w*P + p: the sums of a plane, over all images and statistics."""
     cdef Py_ssize_t k, g
     cdef double sum_z, sum_zd, bias = 0, slope = 0
-    cdef real one = 1
     cdef norm planes = s[0]  # each plane as a statistic
     cdef block b
     planes.G, planes.P, planes.L, planes.W, planes.pieces = s.G*s.P, 1, s.S, 1, 1
@@ -163,7 +157,7 @@ cdef void shared_weight(
         g = k*s.W + i//s.P
         b.g0 = g*s.P + i % s.P
         b.g1 = b.g0 + 1
-        chunk_products(&sum_z, &sum_zd, dy, x, mean + (g - b.g0), &one, &planes, b)
+        chunk_products(&sum_z, &sum_zd, dy, x, mean + (g - b.g0), NULL, &planes, b)
         bias += sum_z
         slope += sum_zd*invstd[g]
     dbias[i] = <real> bias

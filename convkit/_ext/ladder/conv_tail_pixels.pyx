@@ -51,8 +51,8 @@ cdef void tail_pixels(
                 image = (n*s.IC + g*IC)*s.IH*s.IW
                 pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, n + g == 0)
                 if is_contiguous(&p, s):
-                    contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off, at(w, g*OC*K), K, K,
-                                     at(b, g*OC), OC, &p, s)
+                    contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off,
+                                     at(w, g*OC*K), K, K, at(b, g*OC), OC, &p, s)
                 else:
                     flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                                at(b, g*OC), OC, &p, s)

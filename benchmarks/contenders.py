@@ -1,0 +1,179 @@
+"""The two sides of a comparison: the same case as a call of convkit and as a call of a peer.
+
+A case is plain data, so that it can be sent to another process; each side makes its arrays anew
+from the same seed. ``contender(case)`` returns a function without arguments that does the work once
+and returns the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from suites import Layer
+
+Contender = Callable[[], Any]
+
+
+class ConvCase(NamedTuple):
+    """One convolution, forward or all three gradients."""
+
+    layer: Layer
+    batch: int = 1
+    backward: bool = False
+    dtype: str = "float32"
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return x, w and the gradient of the output: normal numbers of a fixed seed."""
+        layer, rng = self.layer, np.random.default_rng(0)
+        out = (layer.size + 2 * layer.padding - layer.kernel) // layer.stride + 1
+        shapes = (
+            (self.batch, layer.channels, layer.size, layer.size),
+            (layer.filters, layer.channels // layer.groups, layer.kernel, layer.kernel),
+            (self.batch, layer.filters, out, out),
+        )
+        x, w, dy = (rng.standard_normal(s).astype(self.dtype) for s in shapes)
+        return x, w, dy
+
+
+class StreamCase(NamedTuple):
+    """One streaming operation on one shape."""
+
+    op: str
+    shape: tuple[int, ...]
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return x and two numbers a channel for scale and shift."""
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal(self.shape).astype(np.float32)
+        return x, rng.uniform(0.5, 1.5, (2, self.shape[1])).astype(np.float32)
+
+
+Case = ConvCase | StreamCase
+
+
+# --- convkit -------------------------------------------------------------------------------
+
+
+def ours(case: Case, threads: int, algorithm: str = "auto", backend: str = "auto") -> Contender:
+    """Return convkit's call. Outputs are reused, as the documentation of ``out=`` advises."""
+    import convkit
+
+    convkit.set_num_threads(threads)
+    how = {"algorithm": algorithm, "backend": backend}
+    if isinstance(case, ConvCase):
+        x, w, dy = case.arrays()
+        layer = case.layer
+        options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
+        if case.backward:
+            return lambda: convkit.conv2d_backward(dy, x, w, **options, **how)
+        y = np.empty_like(dy)
+        return lambda: convkit.conv2d(x, w, **options, **how, out=y)
+    return _our_stream(case, how)
+
+
+POOLS = {"2/2": (2, 2, 0), "3/2": (3, 2, 1), "3/1": (3, 1, 1), "5/3": (5, 3, 2)}
+PADS = {"constant": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
+
+
+def _our_stream(case: StreamCase, how: dict[str, str]) -> Contender:
+    import convkit
+
+    x, (weight, bias) = case.arrays()
+    op, _, variant = case.op.partition(" ")
+    if op in ("avg_pool2d", "max_pool2d"):
+        k, s, p = POOLS[variant]
+        pool = getattr(convkit, op)
+        y = np.empty_like(pool(x, k, s, p))
+        return lambda: pool(x, k, s, p, **how, out=y)
+    if op == "max_pool2d_indices":
+        k, s, p = POOLS[variant]
+        y = np.empty_like(convkit.max_pool2d(x, k, s, p))
+        return lambda: convkit.max_pool2d(x, k, s, p, return_indices=True, **how, out=y)
+    if op == "pad":
+        y = np.empty_like(convkit.pad(x, (1, 1, 1, 1)))
+        return lambda: convkit.pad(x, (1, 1, 1, 1), PADS[variant], **how, out=y)
+    if op == "batch_norm":
+        mean, var = np.zeros_like(weight), np.ones_like(weight)
+        if variant == "backward":
+            forward = convkit.batch_norm_forward(x, weight=weight, bias=bias)
+            return lambda: convkit.batch_norm_backward(x, x, weight, forward.mean, forward.invstd, **how)
+        y = np.empty_like(x)
+        training = variant == "training"
+        return lambda: convkit.batch_norm(x, mean, var, weight, bias, training, **how, out=y)
+    if op == "dropout":
+        y = np.empty_like(x)
+        return lambda: convkit.dropout(x, 0.5, seed=1, **how, out=y)
+    if op == "im2col":
+        cols = np.empty_like(convkit.im2col(x, 3, padding=1))
+        return lambda: convkit.im2col(x, 3, padding=1, **how, out=cols)
+    if op == "col2im":
+        cols, y = convkit.im2col(x, 3, padding=1), np.empty_like(x)
+        return lambda: convkit.col2im(cols, x.shape[2:], 3, padding=1, **how, out=y)
+    raise ValueError(f"no such streaming operation: {case.op!r}")
+
+
+# --- PyTorch -------------------------------------------------------------------------------
+
+
+def torch_peer(case: Case, threads: int, onednn: bool = False) -> Contender:
+    """Return PyTorch's call; with `onednn`, oneDNN's convolution itself."""
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.set_grad_enabled(False)
+    if isinstance(case, ConvCase):
+        x, w, dy = map(torch.from_numpy, case.arrays())
+        layer = case.layer
+        stride, padding, groups = [layer.stride] * 2, [layer.padding] * 2, layer.groups
+        if case.backward:
+            return lambda: torch.ops.aten.convolution_backward(
+                dy, x, w, [layer.filters], stride, padding, [1, 1], False, [0, 0], groups, [True] * 3
+            )
+        if onednn:
+            return lambda: torch.mkldnn_convolution(x, w, None, padding, stride, [1, 1], groups)
+        return lambda: torch.nn.functional.conv2d(x, w, None, stride, padding, 1, groups)
+    return _torch_stream(case)
+
+
+def _torch_stream(case: StreamCase) -> Contender:
+    import torch
+    from torch.nn import functional
+
+    array, scale = case.arrays()
+    x, weight, bias = torch.from_numpy(array), *map(torch.from_numpy, scale)
+    op, _, variant = case.op.partition(" ")
+    if op in ("avg_pool2d", "max_pool2d"):
+        k, s, p = POOLS[variant]
+        pool = getattr(functional, op)
+        return lambda: pool(x, k, s, p)
+    if op == "max_pool2d_indices":
+        k, s, p = POOLS[variant]
+        return lambda: functional.max_pool2d(x, k, s, p, return_indices=True)
+    if op == "pad":
+        return lambda: functional.pad(x, (1, 1, 1, 1), PADS[variant])
+    if op == "batch_norm":
+        mean, var = torch.zeros_like(weight), torch.ones_like(weight)
+        if variant == "backward":
+            _, m, invstd = torch.native_batch_norm(x, weight, bias, None, None, True, 0.1, 1e-5)
+            return lambda: torch.ops.aten.native_batch_norm_backward(
+                x, x, weight, None, None, m, invstd, True, 1e-5, [True] * 3
+            )
+        training = variant == "training"
+        return lambda: functional.batch_norm(x, mean, var, weight, bias, training)
+    if op == "dropout":
+        return lambda: functional.dropout(x, 0.5)
+    if op == "im2col":
+        return lambda: functional.unfold(x, 3, padding=1)
+    if op == "col2im":
+        cols = functional.unfold(x, 3, padding=1)
+        return lambda: functional.fold(cols, x.shape[2:], 3, padding=1)
+    raise ValueError(f"no such streaming operation: {case.op!r}")
+
+
+def results_of(value: Any) -> list[np.ndarray]:
+    """Return a contender's result as a list of NumPy arrays."""
+    if isinstance(value, tuple | list):
+        return [a for v in value if v is not None for a in results_of(v)]
+    return [np.asarray(value)]

@@ -1,0 +1,106 @@
+"""Where the two sides run: in this process at one thread, in a process each at more.
+
+Two OpenMP runtimes in one process disturb one another, so at more than one thread each side gets
+a process of its own, with waiting threads asleep (``OMP_WAIT_POLICY=passive``), and is asked by turns.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from contenders import Case, Contender, ours, results_of, torch_peer
+
+from convkit.meter.turns import seconds_of
+
+
+def contender(side: str, case: Case, threads: int, how: dict[str, str]) -> Contender:
+    """Return the call of a side: ``convkit``, ``torch`` or ``onednn``."""
+    if side == "convkit":
+        return ours(case, threads, **how)
+    return torch_peer(case, threads, onednn=side == "onednn")
+
+
+class Here:
+    """A side in this process."""
+
+    def __init__(self, side: str, threads: int, how: dict[str, str]) -> None:
+        self.side, self.threads, self.how = side, threads, how
+        self.call: Contender = lambda: None
+
+    def load(self, case: Case) -> list[np.ndarray]:
+        """Make the case's arrays, run it once and return its results."""
+        self.call = contender(self.side, case, self.threads, self.how)
+        return results_of(self.call())
+
+    def time(self, repeats: int) -> float:
+        """Return the seconds of one call."""
+        return seconds_of(self.call, repeats)
+
+    def which(self) -> str:
+        """Return the kernel that convkit chose in the last call."""
+        import convkit
+
+        call = convkit.last_call()
+        return f"{call.backend} {call.algorithm}" if self.side == "convkit" and call else self.side
+
+
+class There:
+    """A side in a process of its own, with the same methods."""
+
+    def __init__(self, side: str, threads: int, how: dict[str, str]) -> None:
+        self.pipe, other = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        self.process = context.Process(target=_serve, args=(other, side, threads, how), daemon=True)
+        self.process.start()
+        other.close()
+
+    def ask(self, *message: Any) -> Any:
+        self.pipe.send(message)
+        answer = self.pipe.recv()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def load(self, case: Case) -> list[np.ndarray]:
+        return self.ask("load", case)
+
+    def time(self, repeats: int) -> float:
+        return self.ask("time", repeats)
+
+    def which(self) -> str:
+        return self.ask("which")
+
+    def close(self) -> None:
+        self.pipe.send(None)
+        self.process.join()
+
+
+def _serve(pipe: Any, side: str, threads: int, how: dict[str, str]) -> None:
+    """Answer one request after another, until there is none."""
+    here = Here(side, threads, how)
+    while (message := pipe.recv()) is not None:
+        method, *arguments = message
+        try:
+            pipe.send(getattr(here, method)(*arguments))
+        except Exception as error:  # handed to the asking process, which raises it
+            pipe.send(error)
+
+
+@contextmanager
+def both_sides(peer: str, threads: int, how: dict[str, str]) -> Iterator[tuple[Any, Any]]:
+    """Yield (peer, convkit), ready to take turns."""
+    if threads == 1:
+        yield Here(peer, 1, how), Here("convkit", 1, how)
+        return
+    os.environ["OMP_WAIT_POLICY"] = "passive"
+    sides = There(peer, threads, how), There("convkit", threads, how)
+    try:
+        yield sides
+    finally:
+        for side in sides:
+            side.close()
