@@ -280,6 +280,25 @@ print("leaving")
     assert done.stdout == "leaving\n"
 
 
+def test_control_c_ends_a_long_call():
+    """hardening: Ctrl-C. It is looked for between images, some 50 ms of work apart."""
+    program = """
+import os, signal, threading, time
+import numpy as np, convkit
+signal.signal(signal.SIGINT, signal.default_int_handler)
+x, w = np.ones((400, 4, 100, 100), np.float32), np.ones((64, 4, 3, 3), np.float32)
+start = time.perf_counter()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    convkit.conv2d(x, w, algorithm="seven_loops", backend="cython")
+except KeyboardInterrupt:
+    print(time.perf_counter() - start)
+"""
+    done = run(program)
+    assert done.stdout, done.stderr
+    assert float(done.stdout) < 1.5  # undisturbed it takes about ten
+
+
 # --- the price of the import ---------------------------------------------------------------
 
 
@@ -332,6 +351,7 @@ CLASSES = (
     "several callers at once",
     "fork after use",
     "results depend on threads",
+    "Ctrl-C",
     "exit",
 )
 
