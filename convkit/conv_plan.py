@@ -7,7 +7,6 @@ and options, and looked up from then on, so that a small call stays cheap.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -168,7 +167,7 @@ def _lifted(
 # --- running kernels -----------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
+@geometry.remembered
 def no_bias(length: int, dtype: np.dtype) -> np.ndarray:
     zeros = np.zeros(length, dtype)
     zeros.flags.writeable = False

@@ -17,7 +17,7 @@ import numpy as np
 
 from .arrays import finish, fraction, number, operand, output, vector
 from .dispatch import pick
-from .geometry import option, whole
+from .geometry import option, remembered, whole
 
 __all__ = [
     "NormGradients",
@@ -95,7 +95,7 @@ def layer_view(shape: tuple[int, ...], normalized_shape: int | Sequence[int]) ->
 # --- what every normalisation does with its view -------------------------------------------
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _constant(value: float, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
     filled = np.full(shape, value, dtype)
     filled.flags.writeable = False
