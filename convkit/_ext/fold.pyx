@@ -121,7 +121,8 @@ cdef void gather_plane(
             memset(x, 0, s.IW*sizeof(floating))
         else:
             memset(x, 0, w.cell*sizeof(floating))
-            gather_row(x + w.cell, cols + first*pitch_h + q*s.OW, end - first, pitch_h, w, left, right, far, s)
+            gather_row(x + w.cell, cols + first*pitch_h + q*s.OW, end - first, pitch_h, w,
+                       left, right, far, s)
             memset(x + w.cell + w.stop - w.start, 0, (s.IW - w.cell - w.stop + w.start)*sizeof(floating))
         x += s.IW
 

@@ -156,7 +156,8 @@ def avg_pool2d_f64(
     if capsule is not None:
         kernel = <kernels.avg_pool2d_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> y, <const double *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> y, <const double *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -168,7 +169,8 @@ def avg_pool2d_backward_f32(
     if capsule is not None:
         kernel = <kernels.avg_pool2d_backward_f32_t> inside(capsule)
     with nogil:
-        kernel(<float *> dx, <const float *> dy, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<float *> dx, <const float *> dy,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -180,7 +182,8 @@ def avg_pool2d_backward_f64(
     if capsule is not None:
         kernel = <kernels.avg_pool2d_backward_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> dx, <const double *> dy, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> dx, <const double *> dy,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -204,7 +207,8 @@ def max_pool2d_f64(
     if capsule is not None:
         kernel = <kernels.max_pool2d_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> y, <const double *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> y, <const double *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -216,7 +220,8 @@ def max_pool2d_indices_f32(
     if capsule is not None:
         kernel = <kernels.max_pool2d_indices_f32_t> inside(capsule)
     with nogil:
-        kernel(<float *> y, <int64_t *> indices, <const float *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<float *> y, <int64_t *> indices, <const float *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -228,7 +233,8 @@ def max_pool2d_indices_f64(
     if capsule is not None:
         kernel = <kernels.max_pool2d_indices_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> y, <int64_t *> indices, <const double *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> y, <int64_t *> indices, <const double *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
