@@ -201,7 +201,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("max_pool2d_indices", "reference", "direct", "pooling:max_pool2d_indices"),
     Kernel("max_pool2d_indices", "cython", "direct", "max_indices:max_pool2d_indices"),
     Kernel("max_pool2d_backward", "reference", "direct", "pooling:max_pool2d_backward"),
-    Kernel("max_pool2d_backward", "cython", "direct", "max_indices:max_pool2d_backward"),
+    Kernel("max_pool2d_backward", "cython", "direct", "max_backward:max_pool2d_backward"),
     Kernel("channel_mean", "reference", "direct", "pooling:channel_mean"),
     Kernel("channel_mean", "cython", "direct", "channels:channel_mean"),
     Kernel("channel_mean_backward", "reference", "direct", "pooling:channel_mean_backward"),

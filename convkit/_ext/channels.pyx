@@ -51,12 +51,14 @@ cdef inline void shares_of(
         memcpy(dx + c*S, dx, pixels*sizeof(floating))
 
 
-cdef inline void mean(floating *y, const floating *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S) noexcept nogil:
+cdef inline void mean(
+    floating *y, const floating *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+) noexcept nogil:
     cdef Py_ssize_t runs = (S + SPAN - 1)//SPAN, i, n, s
     cdef bint far = N*C*S*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
     for i in prange(N*runs, schedule="static", num_threads=threads_for(N*C*S)):
         n = i//runs
-        s = i%runs*SPAN
+        s = i % runs*SPAN
         mean_of(y + n*S + s, x + n*C*S + s, C, S, min(SPAN, S - s), far)
 
 
@@ -66,7 +68,7 @@ cdef inline void backward(
     cdef Py_ssize_t runs = (S + SPAN - 1)//SPAN, i, n, s
     for i in prange(N*runs, schedule="static", num_threads=threads_for(N*C*S)):
         n = i//runs
-        s = i%runs*SPAN
+        s = i % runs*SPAN
         shares_of(dx + n*C*S + s, dy + n*S + s, C, S, min(SPAN, S - s))
 
 
@@ -132,7 +134,9 @@ def channel_mean_backward(cnp.ndarray dx, cnp.ndarray dy):
         count = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
-                channel_mean_backward_f32(<float *> dx.data + n*C*S, <const float *> dy.data + n*S, count, C, S)
+                channel_mean_backward_f32(<float *> dx.data + n*C*S, <const float *> dy.data + n*S,
+                                          count, C, S)
             else:
-                channel_mean_backward_f64(<double *> dx.data + n*C*S, <const double *> dy.data + n*S, count, C, S)
+                channel_mean_backward_f64(<double *> dx.data + n*C*S, <const double *> dy.data + n*S,
+                                          count, C, S)
         contract.signals()

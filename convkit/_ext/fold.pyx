@@ -121,7 +121,8 @@ cdef void gather_plane(
             memset(x, 0, s.IW*sizeof(floating))
         else:
             memset(x, 0, w.cell*sizeof(floating))
-            gather_row(x + w.cell, cols + first*pitch_h + q*s.OW, end - first, pitch_h, w, left, right, far, s)
+            gather_row(x + w.cell, cols + first*pitch_h + q*s.OW, end - first, pitch_h, w,
+                       left, right, far, s)
             memset(x + w.cell + w.stop - w.start, 0, (s.IW - w.cell - w.stop + w.start)*sizeof(floating))
         x += s.IW
 
@@ -130,7 +131,7 @@ cdef void fold_masked(
     vec *x, const vec *cols, const vec *masks, const Axis *h, const Axis *w, const conv_shape *s
 ) noexcept nogil:
     """A small plane as one row. Vectors reach beyond the taps, into those of the planes beside this one."""
-    cdef Py_ssize_t W = lanes(x), cells = s.IH*s.IW, i = 0, kh, kw, at_tap, tap
+    cdef Py_ssize_t W = lanes(x), cells = s.IH*s.IW, i = 0, kh, _kw, at_tap, tap
     cdef Py_ssize_t origin = h.start*s.IW + w.start
     cdef vec total
     while True:
@@ -138,7 +139,7 @@ cdef void fold_masked(
         tap = 0
         for kh in range(s.KH):
             at_tap = i + origin + kh*(s.KW*cells - s.DH*s.IW)
-            for kw in range(s.KW):
+            for _kw in range(s.KW):
                 total = total + keep(load(cols, at_tap), load(masks, tap + i))
                 at_tap += cells - s.DW
                 tap += cells

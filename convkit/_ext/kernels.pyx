@@ -40,7 +40,7 @@ SIGNATURES = {
     "max_pool2d_indices": (
         "max_indices", "void ({T} *, int64_t *, {T} const *, " + TABLES + ", " + PLANES + ")"
     ),
-    "max_pool2d_backward": ("max_indices", "void ({T} *, {T} const *, int64_t const *, " + PLANES + ")"),
+    "max_pool2d_backward": ("max_backward", "void ({T} *, {T} const *, int64_t const *, " + PLANES + ")"),
     "channel_mean": ("channels", "void ({T} *, {T} const *, " + CHANNELS + ")"),
     "channel_mean_backward": ("channels", "void ({T} *, {T} const *, " + CHANNELS + ")"),
     "normalize": (

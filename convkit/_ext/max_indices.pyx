@@ -1,8 +1,7 @@
-"""Max pooling that tells where each maximum was, and the way back along those indices.
+"""Max pooling that tells where each maximum was.
 
     y[p, oh, ow]       = max of x[p, h0:h1:step, w0:w1:step]
     indices[p, oh, ow] = ih*IW + iw of it: the first of equals, the last NaN
-    dx[p].flat[indices[p]] += dy[p]
 
 A window is walked row by row, so the maxima *along* the rows come first and are then compared
 downwards: each step prefers what it met earlier, as the walk does. Downwards first would need the
@@ -12,15 +11,13 @@ windows it is in: the last few reduced rows, values and indices, wait in a ring 
 Bound by arithmetic: two comparisons and two masked moves for each value that is looked at, which
 is (KW - 1)*SH + (KH - 1) an output. Indices are as wide as the values while they are compared, 32 bits
 beside float32, and are widened when they are stored; planes beyond 2^31 cells go a slower way.
-
-Backward is a scatter, a plane a thread: indices of one plane may meet.
 """
 
 cimport numpy as cnp
 from cython cimport floating
 from cython.parallel cimport prange
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from convkit._ext cimport contract
 from convkit._ext.planes_in_lanes cimport element, from_lanes, to_lanes
@@ -36,7 +33,6 @@ cdef enum:
     SPAN = 256   # outputs of a row that are done at a time
     RING = 8     # reduced rows kept: with SPAN values and indices each, 16 KiB in float32
     STRIP = 64   # rows of outputs that one thread does at a time
-    CHECKED = 1 << 17  # indices between two checks of them: 1 MiB
     CELLS = 128  # cells of a small plane: four buffers of as many vectors fit the L1 cache
 
 
@@ -123,13 +119,23 @@ cdef inline void along(
         return
     start = w_windows[a*ROW + START]
     scan_windows(best, where, row, index, w_windows, first, a, first)
-    if run.S == 1:
-        along_of(at(best, a - first), at(where, a - first), at(row, start), index + start, b - a, 1, run.K)
-    elif run.S == 2:
-        along_of(at(best, a - first), at(where, a - first), at(row, start), index + start, b - a, 2, run.K)
-    else:
-        along_of(at(best, a - first), at(where, a - first), at(row, start), index + start, b - a, 3, run.K)
     scan_windows(best, where, row, index, w_windows, b, end, first)
+    best, where, row = at(best, a - first), at(where, a - first), at(row, start)
+    index += start
+    if run.S == 1 and run.K == 3:
+        along_of(best, where, row, index, b - a, 1, 3)
+    elif run.S == 2 and run.K == 2:
+        along_of(best, where, row, index, b - a, 2, 2)
+    elif run.S == 2 and run.K == 3:
+        along_of(best, where, row, index, b - a, 2, 3)
+    elif run.S == 3 and run.K == 5:
+        along_of(best, where, row, index, b - a, 3, 5)
+    elif run.S == 1:
+        along_of(best, where, row, index, b - a, 1, run.K)
+    elif run.S == 2:
+        along_of(best, where, row, index, b - a, 2, run.K)
+    else:
+        along_of(best, where, row, index, b - a, 3, run.K)
 
 
 # --- down the rows -------------------------------------------------------------------------
@@ -299,50 +305,14 @@ cdef inline void maximum(
     else:
         for i in prange(P*strips, schedule="static", num_threads=threads):
             p = i//strips
-            oh = i%strips//across*STRIP
-            ow = i%across*SPAN
+            oh = i % strips//across*STRIP
+            ow = i % across*SPAN
             if floating is float:
                 strip(<vf *> (y + p*OH*OW), indices + p*OH*OW, <const vf *> (x + p*IH*IW), h_windows,
                       w_windows, &run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
             else:
                 strip(<vd *> (y + p*OH*OW), indices + p*OH*OW, <const vd *> (x + p*IH*IW), h_windows,
                       w_windows, &run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
-
-
-cdef inline void scatter_plane(
-    floating *dx, const floating *dy, const int64_t *indices, Py_ssize_t cells, Py_ssize_t outputs
-) noexcept nogil:
-    cdef Py_ssize_t i
-    memset(dx, 0, cells*sizeof(floating))
-    for i in range(outputs):
-        dx[indices[i]] += dy[i]
-
-
-cdef inline void scatter(
-    floating *dx, const floating *dy, const int64_t *indices,
-    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
-) noexcept nogil:
-    cdef Py_ssize_t p
-    for p in prange(P, schedule="static", num_threads=threads_for(P*(IH*IW + OH*OW))):
-        scatter_plane(dx + p*IH*IW, dy + p*OH*OW, indices + p*OH*OW, IH*IW, OH*OW)
-
-
-cdef inline bint outside(const int64_t *indices, Py_ssize_t n, int64_t cells) noexcept nogil:
-    """Whether any of the indices names no cell."""
-    cdef Py_ssize_t i
-    cdef int64_t low = 0, high = 0
-    for i in range(n):
-        low = min(low, indices[i])
-        high = max(high, indices[i])
-    return low < 0 or high >= cells
-
-
-cdef int any_outside(const int64_t *indices, Py_ssize_t P, Py_ssize_t outputs, int64_t cells) noexcept nogil:
-    cdef Py_ssize_t p
-    cdef int count = 0
-    for p in prange(P, schedule="static", num_threads=threads_for(P*outputs)):
-        count += outside(indices + p*outputs, outputs, cells)
-    return count
 
 
 # --- from C --------------------------------------------------------------------------------
@@ -360,20 +330,6 @@ cdef api void max_pool2d_indices_f64(
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
     maximum(y, indices, x, h_windows, w_windows, P, IH, IW, OH, OW)
-
-
-cdef api void max_pool2d_backward_f32(
-    float *dx, const float *dy, const int64_t *indices,
-    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
-) noexcept nogil:
-    scatter(dx, dy, indices, P, IH, IW, OH, OW)
-
-
-cdef api void max_pool2d_backward_f64(
-    double *dx, const double *dy, const int64_t *indices,
-    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
-) noexcept nogil:
-    scatter(dx, dy, indices, P, IH, IW, OH, OW)
 
 
 # --- from Python ---------------------------------------------------------------------------
@@ -409,36 +365,4 @@ def max_pool2d_indices(
             else:
                 max_pool2d_indices_f64(<double *> y.data + p*OH*OW, where + p*OH*OW,
                                        <const double *> x.data + p*IH*IW, h, w, count, IH, IW, OH, OW)
-        contract.signals()
-
-
-def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
-    """Add dy (P, OH, OW) to the cells of dx (P, IH, IW) that the indices name."""
-    cdef int typenum = contract.output(dx, "dx", 3)
-    contract.array(dy, "dy", 3, typenum)
-    contract.array(indices, "indices", 3, cnp.NPY_INT64)
-    cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
-    contract.extent("planes of dy", dy.shape[0], P)
-    contract.extent("planes of indices", indices.shape[0], P)
-    contract.extent("rows of indices", indices.shape[1], OH)
-    contract.extent("columns of indices", indices.shape[2], OW)
-
-    cdef const int64_t *where = <const int64_t *> indices.data
-    # So few planes that the indices are still in the cache after they were checked.
-    cdef Py_ssize_t p, count, at_once = max(1, CHECKED//(OH*OW))
-    cdef int wrong
-    for p in range(0, P, at_once):
-        count = min(at_once, P - p)
-        with nogil:
-            wrong = any_outside(where + p*OH*OW, count, OH*OW, IH*IW)
-            if wrong:
-                pass
-            elif typenum == cnp.NPY_FLOAT32:
-                max_pool2d_backward_f32(<float *> dx.data + p*IH*IW, <const float *> dy.data + p*OH*OW,
-                                        where + p*OH*OW, count, IH, IW, OH, OW)
-            else:
-                max_pool2d_backward_f64(<double *> dx.data + p*IH*IW, <const double *> dy.data + p*OH*OW,
-                                        where + p*OH*OW, count, IH, IW, OH, OW)
-        if wrong:
-            raise ValueError(f"indices must be from 0 to {IH*IW - 1}")
         contract.signals()

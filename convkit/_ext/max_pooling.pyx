@@ -240,7 +240,7 @@ cdef void maximum(
         return
     for i in prange(P*strips, schedule="static", num_threads=threads):
         p = i//strips
-        oh = i%strips*STRIP
+        oh = i % strips*STRIP
         strip(y + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OW, &run, common, far,
               oh, min(oh + STRIP, OH))
 

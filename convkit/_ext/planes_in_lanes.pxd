@@ -39,7 +39,8 @@ cdef inline void to_lanes(vec *cells, const vec *x, Py_ssize_t n) noexcept nogil
     while c < n:
         if n - c < 3:  # a transposition would cost more
             for i in range(W):
-                memcpy(<char *> cells + (c*W + i)*element(x), <const char *> x + (i*n + c)*element(x), element(x))
+                memcpy(<char *> cells + (c*W + i)*element(x), <const char *> x + (i*n + c)*element(x),
+                       element(x))
             c += 1
             continue
         if n < W:

@@ -53,13 +53,13 @@ cdef inline inlined windows(
     vec *v, const vec *x, Py_ssize_t i, Py_ssize_t KH, Py_ssize_t pitch, int S, int K, bint maximum
 ) noexcept nogil:
     """The W windows whose first column is element i of x; rows are `pitch` elements apart."""
-    cdef Py_ssize_t W = lanes(x), last = S*(W - 1) + K - W, kh
+    cdef Py_ssize_t W = lanes(x), last = S*(W - 1) + K - W, _kh
     cdef vec a, b, c, d
     a = load(x, i)
     b = load(x, i + W) if S > 1 else a
     c = load(x, i + 2*W) if S > 2 else a
     d = load(x, i + last) if K > S else a
-    for kh in range(1, KH):
+    for _kh in range(1, KH):
         i += pitch
         a = both(a, load(x, i), maximum)
         if S > 1:

@@ -1,6 +1,6 @@
 """im2col: every window of an image as a column of a matrix.
 
-    cols[n, c, kh, kw, oh, ow] = x[n, c, ih_of[oh*SH + kh*DH], iw_of[ow*SW + kw*DW]]     0 where an index is -1
+    cols[n, c, kh, kw, oh, ow] = x[n, c, ih_of[oh*SH + kh*DH], iw_of[ow*SW + kw*DW]]   or 0 for -1
 
 Bound by memory: KH*KW cells of cols are written for each cell of x, which stays in the cache. At
 stride 1 a tap is a shifted image. Where the output is as wide as the image it is even one shifted block
@@ -72,8 +72,8 @@ cdef inline void unfold_block(
 
 
 cdef inline void unfold_row(
-    floating *cols, const floating *x, Py_ssize_t ih, const Py_ssize_t *iw_of, Py_ssize_t left, Py_ssize_t right,
-    const conv_shape *s
+    floating *cols, const floating *x, Py_ssize_t ih, const Py_ssize_t *iw_of,
+    Py_ssize_t left, Py_ssize_t right, const conv_shape *s
 ) noexcept nogil:
     cdef Py_ssize_t ow
     if ih < 0:
@@ -92,14 +92,14 @@ cdef void unfold_tap(
     const Axis *h, const Axis *w, Py_ssize_t kh, Py_ssize_t kw, Py_ssize_t planes, const conv_shape *s
 ) noexcept nogil:
     """One tap of a few channels: OH rows of OW cells each."""
-    cdef Py_ssize_t OW = s.OW, oh, top, bottom, left, right, p
+    cdef Py_ssize_t OW = s.OW, oh, top, bottom, left, right, _p
     ih_of += kh*s.DH
     iw_of += kw*s.DW
     inside(h, kh*s.DH, s.SH, s.OH, &top, &bottom)
     inside(w, kw*s.DW, s.SW, OW, &left, &right)
     if not (s.SH == 1 and s.SW == 1 and OW == s.IW and bottom > top and right > left):
         bottom = top
-    for p in range(planes):
+    for _p in range(planes):
         if bottom > top:
             unfold_block(cols + top*OW, x + ih_of[top]*OW, iw_of, bottom - top, left, right, OW)
         for oh in range(top):
@@ -139,26 +139,29 @@ cdef inline void unfold(
     cdef Axis w = axis_of(iw_of, (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1)
     if is_small(&h, &w, W, s):
         # Whatever a shift reads beside a plane must still be x: the outermost planes go the other way.
-        margin = min((max(h.start, (s.KH - 1)*s.DH)*s.IW + max(w.start, (s.KW - 1)*s.DW))//image + 1, (P + 1)//2)
+        margin = (max(h.start, (s.KH - 1)*s.DH)*s.IW + max(w.start, (s.KW - 1)*s.DW))//image + 1
+        margin = min(margin, (P + 1)//2)
         if floating is float:
             set_masks(<vf *> masks, &h, &w, 1, s)
         else:
             set_masks(<vd *> masks, &h, &w, 1, s)
         for p in prange(margin, P - margin, schedule="static", num_threads=threads):
             if floating is float:
-                unfold_masked(<vf *> (cols + p*columns), <const vf *> (x + p*image), <const vf *> masks, &h, &w, s)
+                unfold_masked(<vf *> (cols + p*columns), <const vf *> (x + p*image),
+                              <const vf *> masks, &h, &w, s)
             else:
-                unfold_masked(<vd *> (cols + p*columns), <const vd *> (x + p*image), <const vd *> masks, &h, &w, s)
+                unfold_masked(<vd *> (cols + p*columns), <const vd *> (x + p*image),
+                              <const vd *> masks, &h, &w, s)
         for tap in range(KK):
             for i in range(2*margin if P > 2*margin else P):
                 p = i if i < margin else P - 1 - (i - margin)
-                unfold_tap(cols + (p*KK + tap)*image, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW, tap%s.KW,
-                           1, s)
+                unfold_tap(cols + (p*KK + tap)*image, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW,
+                           tap % s.KW, 1, s)
         return
     for i in prange(runs*KK, schedule="static", num_threads=threads):
         p = i//KK*some
-        tap = i%KK
-        unfold_tap(cols + (p*KK + tap)*s.OH*s.OW, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW, tap%s.KW,
+        tap = i % KK
+        unfold_tap(cols + (p*KK + tap)*s.OH*s.OW, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW, tap % s.KW,
                    min(some, P - p), s)
 
 

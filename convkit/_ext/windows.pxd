@@ -44,8 +44,8 @@ cdef inline int check(cnp.ndarray a, str name, Py_ssize_t n, Py_ssize_t O, str t
     cdef const cnp.npy_intp *w
     cdef Py_ssize_t o
     contract.array(a, name, 2, cnp.NPY_INTP)
-    contract.extent(f"rows of {name}", a.shape[0], O)
-    contract.extent(f"columns of {name}", a.shape[1], ROW)
+    if a.shape[0] != O or a.shape[1] != ROW:
+        raise ValueError(f"{name} must have shape ({O}, {ROW}), got {(<object> a).shape}")
     w = <const cnp.npy_intp *> cnp.PyArray_DATA(a)
     for o in range(O):
         if w[START] < 0 or w[START] >= w[STOP] or w[STOP] > n:

@@ -24,8 +24,10 @@ class Case:
         """Return outputs full of what no kernel would write."""
         dtypes = self.dtypes or (dtype,) * len(self.outputs)
         types = (dtype if t is None else t for t in dtypes)
-        return [np.full(s, np.nan if np.dtype(t).kind == "f" else 0x77, t)
-                for s, t in zip(self.outputs, types, strict=True)]
+        return [
+            np.full(s, np.nan if np.dtype(t).kind == "f" else 0x77, t)
+            for s, t in zip(self.outputs, types, strict=True)
+        ]
 
 
 def whole(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.ndarray:
@@ -170,9 +172,12 @@ def col2im(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
 
 POOLS = [
     # planes, IH, IW, window, stride, padding; rows of every length in registers, with edges and without
-    *((2, 7, (width - 1) * s + k - 2 * p, k, s, p)
-      for width in (15, 16, 17, 31, 33) for k, s in ((2, 1), (3, 1), (2, 2), (3, 2), (3, 3), (5, 3))
-      for p in (0, 1)),
+    *(
+        (2, 7, (width - 1) * s + k - 2 * p, k, s, p)
+        for width in (15, 16, 17, 31, 33)
+        for k, s in ((2, 1), (3, 1), (2, 2), (3, 2), (3, 3), (5, 3))
+        for p in (0, 1)
+    ),
     # small planes, as many as lanes and one fewer and one more
     *((planes, 7, 7, k, s, p) for planes in (7, 8, 9, 15, 16, 17, 33) for k, s, p in ((3, 2, 1), (2, 2, 0))),
     (16, 3, 3, 2, 1, 0),

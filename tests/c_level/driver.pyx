@@ -216,7 +216,8 @@ def avg_pool2d_f64(
     if capsule is not None:
         kernel = <kernels.avg_pool2d_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> y, <const double *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> y, <const double *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -228,7 +229,8 @@ def avg_pool2d_backward_f32(
     if capsule is not None:
         kernel = <kernels.avg_pool2d_backward_f32_t> inside(capsule)
     with nogil:
-        kernel(<float *> dx, <const float *> dy, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<float *> dx, <const float *> dy,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -240,7 +242,8 @@ def avg_pool2d_backward_f64(
     if capsule is not None:
         kernel = <kernels.avg_pool2d_backward_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> dx, <const double *> dy, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> dx, <const double *> dy,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -264,7 +267,8 @@ def max_pool2d_f64(
     if capsule is not None:
         kernel = <kernels.max_pool2d_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> y, <const double *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> y, <const double *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -276,7 +280,8 @@ def max_pool2d_indices_f32(
     if capsule is not None:
         kernel = <kernels.max_pool2d_indices_f32_t> inside(capsule)
     with nogil:
-        kernel(<float *> y, <int64_t *> indices, <const float *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<float *> y, <int64_t *> indices, <const float *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 
@@ -288,7 +293,8 @@ def max_pool2d_indices_f64(
     if capsule is not None:
         kernel = <kernels.max_pool2d_indices_f64_t> inside(capsule)
     with nogil:
-        kernel(<double *> y, <int64_t *> indices, <const double *> x, <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
+        kernel(<double *> y, <int64_t *> indices, <const double *> x,
+               <const Py_ssize_t *> h_windows, <const Py_ssize_t *> w_windows,
                P, IH, IW, OH, OW)
 
 

@@ -44,7 +44,9 @@ cdef void separable_row(
         add_down(sums, x + low, KH, high - low, IW)
         for group in range(group, ow):
             w = w_windows + group*ROW
-            y[group] = <floating> (add_along(sums + w[START] - low, w[STOP] - w[START]) / (h_divisor*w[THIRD]))
+            y[group] = <floating> (
+                add_along(sums + w[START] - low, w[STOP] - w[START]) / (h_divisor*w[THIRD])
+            )
 
 
 cdef void average(
