@@ -47,7 +47,7 @@ class PreparedConv2d:
 
 @any_array
 def _convolve(x: Any, w: np.ndarray, b: Any, options: dict[str, Any], out: Any, made_ready: Any) -> Any:
-    return _conv(2, x, w, b, *options.values(), out, made_ready)
+    return _conv(2, x, w, b, **options, flip=False, out=out, made_ready=made_ready)
 
 
 @any_array
@@ -95,5 +95,5 @@ def prepare_conv2d(
     b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
     numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options = dict(zip(numbers, lookup_options(**numbers), strict=True))
-    options |= {"padding_mode": padding_mode, "flip": False, "algorithm": algorithm, "backend": backend}
+    options |= {"padding_mode": padding_mode, "algorithm": algorithm, "backend": backend}
     return PreparedConv2d(w, b, options)

@@ -58,9 +58,9 @@ def test_auto_takes_the_first_backend_that_has_the_operation():
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"algorithm": "magic"}, "algorithm of conv2d must be auto, fastest, direct, .*; got 'magic'"),
-        ({"backend": "abacus"}, "backend must be auto, cython, numba, cuda, reference; got 'abacus'"),
-        ({"algorithm": "seven"}, "seven_loops; got 'seven'"),
+        ({"algorithm": "magic"}, "algorithm of conv2d must be auto, fastest, .*direct, .*; got 'magic'"),
+        ({"backend": "abacus"}, "backend must be auto, cython, numba, cuda, numpy, reference; got 'abacus'"),
+        ({"algorithm": "seven"}, "seven_loops, .*; got 'seven'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(options, error):

@@ -38,7 +38,8 @@ cdef extern from *:
         static inline V convkit_lows_##s(V a, V b) \
             CONVKIT_SHUFFLE(V, I, a, b, l/2 + l%2*(int) (sizeof a/sizeof a[0])) \
         static inline V convkit_highs_##s(V a, V b) \
-            CONVKIT_SHUFFLE(V, I, a, b, (int) (sizeof a/sizeof a[0])/2 + l/2 + l%2*(int) (sizeof a/sizeof a[0])) \
+            CONVKIT_SHUFFLE(V, I, a, b, (int) (sizeof a/sizeof a[0])/2 + l/2 \
+                                        + l%2*(int) (sizeof a/sizeof a[0])) \
         static inline V convkit_next_##s(V a, V b) \
             CONVKIT_SHUFFLE(V, I, a, b, l + 1) \
         static inline V convkit_within_##s(V a, V b, int p) \

@@ -29,6 +29,7 @@ def conv2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
     """Rows of every length; then strides, dilations and groups on awkward sizes."""
     #        N, IC, IH, IW, OC, KH, KW, G, S, D, padding
     rows = [(1, 2, 4, width, 3, 3, 3, 1, 1, 1, 1) for width in LENGTHS]
+    rows += [(2, 3, 13, width, 17, 3, 3, 1, 1, 1, 1) for width in (21, 47, 77)]  # Winograd's blocks of tiles
     rows += [
         (2, 3, 7, 5, 2, 1, 1, 1, 1, 1, 0),
         (1, 4, 9, 11, 6, 2, 3, 2, 2, 1, 2),
