@@ -308,9 +308,9 @@ def load(kernel: Kernel) -> Call:
     """Import the code behind a line of the registry."""
     module_name, _, function = kernel.place.partition(":")
     module = importlib.import_module(BACKENDS[kernel.backend]).load(module_name)
-    names = function, kernel.ready, kernel.workspace
-    functions = (getattr(module, name) if name else None for name in names)
-    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, *functions)
+    ready, workspace = (getattr(module, name) if name else None for name in (kernel.ready, kernel.workspace))
+    main = getattr(module, function)
+    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, main, ready, workspace)
 
 
 # --- what there is -------------------------------------------------------------------------

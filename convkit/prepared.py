@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import IntOrInts, any_array, lookup_options, operand, vector
 from .conv import _conv
 from .conv_plan import Padding
-from .dispatch import Call
+from .dispatch import last_call
 from .rules import Layer
 
 __all__ = ["PreparedConv2d", "prepare_conv2d"]
@@ -30,9 +30,10 @@ class PreparedConv2d:
         """Convolve images x, (N, IC, IH, IW) or (IC, IH, IW): see :func:`convkit.conv2d`."""
         return _convolve(x, self._w, self._b, self._options, out, self._made_ready)
 
-    def _made_ready(self, call: Call, layer: Layer) -> tuple:
-        """Return what a kernel takes beyond the filters; the first call that needs it makes it."""
-        if call.ready is None:
+    def _made_ready(self, layer: Layer) -> tuple:
+        """Return what the kernel that was picked takes beyond the filters; the first call makes it."""
+        call = last_call()
+        if call is None or call.ready is None:
             return ()
         with self._lock:
             made = self._ready.get(call.ready)
