@@ -10,7 +10,9 @@ have. Padding is in the tables, so it costs nothing extra.
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.vec cimport at, clear, copy, evens, inlined, lanes, load, move, separate, store, vd, vec, vf
+from convkit._ext.vec cimport (
+    MAX_LANES, at, clear, copy, evens, first_lanes, inlined, lanes, load, move, separate, store, vd, vec, vf
+)
 
 
 cdef enum:
@@ -91,7 +93,7 @@ cdef inline void set_block(layout *p, const conv_shape *s, Py_ssize_t rows, Py_s
         p.pitch, p.plane, p.channel = s.IW, s.IH*s.IW, s.IH*s.IW
     else:
         p.pitch = cols + p.h.extra
-        p.plane = (rows + p.v.extra)*p.pitch
+        p.plane = (rows + p.v.extra)*p.pitch + MAX_LANES  # see copy_steps
         p.channel = p.v.planes*p.h.planes*p.plane
 
 
@@ -112,34 +114,35 @@ cdef inline void fill_offsets(
 # --- packing -------------------------------------------------------------------------------
 
 
+# What is said of columns here holds for rows too.
+
 cdef struct run:
     Py_ssize_t start, stop  # the columns of a plane that read the image's columns at a constant step
     Py_ssize_t end          # columns from here on are beyond the table, and no output needs them
     Py_ssize_t source       # the image's column that the run begins with
     bint zeros              # whether all columns outside the run are zeros
-    const Py_ssize_t *iw_of  # the table, from column 0 of the plane on
+    const Py_ssize_t *of    # the table, from column 0 of the plane on
 
 
 cdef inline run longest_run(
-    const Py_ssize_t *iw_of, Py_ssize_t entries, Py_ssize_t S, Py_ssize_t cols
+    const Py_ssize_t *of, Py_ssize_t entries, Py_ssize_t S, Py_ssize_t cols
 ) noexcept nogil:
     cdef run best
     cdef Py_ssize_t j, begin = 0
-    best.start = best.stop = 0
-    best.end = min(cols, (entries + S - 1) // S)
+    best.of = of
+    best.start = best.stop = best.source = 0
+    best.end = max(<Py_ssize_t> 0, min(cols, (entries + S - 1) // S))
     for j in range(best.end):
-        if iw_of[j*S] < 0:
+        if of[j*S] < 0:
             begin = j + 1
             continue
-        if j > begin and iw_of[j*S] != iw_of[(j - 1)*S] + S:
+        if j > begin and of[j*S] != of[(j - 1)*S] + S:
             begin = j
         if j + 1 - begin > best.stop - best.start:
-            best.start, best.stop = begin, j + 1
-    best.iw_of = iw_of
-    best.source = iw_of[best.start*S] if best.stop > best.start else 0
+            best.start, best.stop, best.source = begin, j + 1, of[begin*S]
     best.zeros = True
     for j in range(best.end):
-        if iw_of[j*S] >= 0 and not best.start <= j < best.stop:
+        if of[j*S] >= 0 and not best.start <= j < best.stop:
             best.zeros = False
     return best
 
@@ -158,33 +161,48 @@ cdef inline void look_up(
 
 cdef struct block:
     layout p
-    Py_ssize_t oh, ow            # its first output
-    Py_ssize_t rows[MAX_PLANES]  # of each plane down: the table's entry for row 0
-    run runs[MAX_PLANES]         # of each plane across
+    Py_ssize_t oh, ow        # its first output
+    run down[MAX_PLANES]     # of each plane down
+    run across[MAX_PLANES]   # of each plane across
+    bint regular             # whether all that is not zeros is in the runs
 
 
 cdef inline void make_block(
-    block *k, const layout *p, const conv_shape *s, const Py_ssize_t *iw_of,
+    block *k, const layout *p, const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     Py_ssize_t oh, Py_ssize_t ow, Py_ssize_t rows, Py_ssize_t cols
 ) noexcept nogil:
     """Prepare the packing of the block of so many rows and columns of outputs that begins at (oh, ow)."""
-    cdef Py_ssize_t v, h, column, entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
+    cdef Py_ssize_t i, entry
+    cdef Py_ssize_t h_entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
+    cdef Py_ssize_t w_entries = (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1
     k.p = p[0]
     k.oh, k.ow = oh, ow
+    k.regular = True
     set_block(&k.p, s, rows, cols)
-    for v in range(p.v.planes):
-        k.rows[v] = oh*s.SH + first(&p.v, v)
-    for h in range(p.h.planes):
-        column = ow*s.SW + first(&p.h, h)
-        k.runs[h] = longest_run(iw_of + column, entries - column, s.SW, k.p.pitch)
+    for i in range(p.v.planes):
+        entry = oh*s.SH + first(&p.v, i)
+        k.down[i] = longest_run(ih_of + entry, h_entries - entry, s.SH, rows + p.v.extra)
+        k.regular = k.regular and k.down[i].zeros
+    for i in range(p.h.planes):
+        entry = ow*s.SW + first(&p.h, i)
+        k.across[i] = longest_run(iw_of + entry, w_entries - entry, s.SW, k.p.pitch)
+        k.regular = k.regular and k.across[i].zeros
 
 
 cdef inline inlined copy_steps(
     vec *to, const vec *x, Py_ssize_t S, Py_ssize_t n, Py_ssize_t room
 ) noexcept nogil:
-    """Copy every S-th element of x, n of them; x ends after `room` elements."""
+    """Copy every S-th element of x, n of them; x ends after `room` elements.
+
+    A row shorter than a vector is stored as a whole one, zeros after it: these fall on padding, on
+    cells that are to follow, or behind the plane.
+    """
     cdef Py_ssize_t i, L = lanes(to)
-    if S == 1:
+    if S == 1 and n < L <= room:
+        store(to, 0, first_lanes(load(x, 0), n))
+    elif S == 2 and n < L and 2*L <= room:
+        store(to, 0, first_lanes(evens(load(x, 0), load(x, L)), n))
+    elif S == 1:
         copy(to, x, n)
     elif S == 2 and n >= L and 2*n <= room:
         for i in range(n // L):
@@ -204,31 +222,57 @@ cdef inline inlined pack_row(
         clear(at(to, r.stop), pitch - r.stop)
     copy_steps(at(to, r.start), at(x, r.source), S, r.stop - r.start, room - r.source)
     if not r.zeros:
-        look_up(to, x, r.iw_of, S, 0, r.start)
-        look_up(to, x, r.iw_of, S, r.stop, r.end)
+        look_up(to, x, r.of, S, 0, r.start)
+        look_up(to, x, r.of, S, r.stop, r.end)
 
 
-cdef inline inlined pack_channel(
-    vec *planes, const vec *x, Py_ssize_t room, Py_ssize_t SW, const block *k, const conv_shape *s,
-    const Py_ssize_t *ih_of, bint blank
+cdef inline inlined pack_rows(
+    vec *planes, const vec *x, Py_ssize_t room, Py_ssize_t SW, const block *k, const conv_shape *s, bint blank
 ) noexcept nogil:
-    """Fill one channel's planes, in the order of the image's rows; SW may be a constant."""
-    cdef Py_ssize_t i, v, h, entry, row, V = k.p.v.planes, H = k.p.h.planes, pitch = k.p.pitch, plane = k.p.plane
-    cdef Py_ssize_t entries = (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1
+    """Fill one channel's planes row by row, in the order of the image's rows; SW may be a constant."""
+    cdef Py_ssize_t i, v, h, row, V = k.p.v.planes, H = k.p.h.planes, pitch = k.p.pitch, plane = k.p.plane
     for i in range(k.p.rows + k.p.v.extra):
         for v in range(V):
-            entry = k.rows[v] + i*s.SH
-            row = ih_of[entry]*s.IW if entry < entries else -1
+            row = k.down[v].of[i*s.SH]*s.IW if i < k.down[v].end else -1
             for h in range(H):
                 if row >= 0:
-                    pack_row(at(planes, (v*H + h)*plane + i*pitch), at(x, row), room - row, SW, pitch, &k.runs[h], blank)
+                    pack_row(at(planes, (v*H + h)*plane + i*pitch), at(x, row), room - row, SW, pitch,
+                             &k.across[h], blank)
                 elif blank:
                     clear(at(planes, (v*H + h)*plane + i*pitch), pitch)
 
 
+cdef inline inlined pack_runs(
+    vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t SW, const block *k, const conv_shape *s
+) noexcept nogil:
+    """The same for short rows, where the zeros are in place: nothing but the runs, plane by plane."""
+    cdef Py_ssize_t i, v, h, from_row, n, pitch = k.p.pitch, step = s.SH*s.IW
+    cdef const run *r
+    cdef vec *to
+    for v in range(k.p.v.planes):
+        for h in range(k.p.h.planes):
+            r = &k.across[h]
+            n = r.stop - r.start
+            from_row = k.down[v].source*s.IW + r.source
+            to = at(plane, k.down[v].start*pitch + r.start)
+            for i in range(k.down[v].stop - k.down[v].start):
+                copy_steps(at(to, i*pitch), at(x, from_row), SW, n, room - from_row)
+                from_row += step
+            plane = at(plane, k.p.plane)
+
+
+cdef inline inlined pack_channel(
+    vec *planes, const vec *x, Py_ssize_t room, Py_ssize_t SW, const block *k, const conv_shape *s, bint blank
+) noexcept nogil:
+    if k.regular and not blank and k.p.pitch <= 2*lanes(x):
+        pack_runs(planes, x, room, SW, k, s)
+    else:
+        pack_rows(planes, x, room, SW, k, s, blank)
+
+
 cdef inline separate pack(
     vec *planes, const vec *x, Py_ssize_t channels, Py_ssize_t room, const block *k, const conv_shape *s,
-    const Py_ssize_t *ih_of, bint blank
+    bint blank
 ) noexcept nogil:
     """Fill the planes of so many channels for a block of outputs; zeros, where the tables have ended.
 
@@ -238,11 +282,11 @@ cdef inline separate pack(
     cdef Py_ssize_t c, image = s.IH*s.IW
     for c in range(channels):
         if s.SW == 1:
-            pack_channel(planes, x, room, 1, k, s, ih_of, blank)
+            pack_channel(planes, x, room, 1, k, s, blank)
         elif s.SW == 2:
-            pack_channel(planes, x, room, 2, k, s, ih_of, blank)
+            pack_channel(planes, x, room, 2, k, s, blank)
         else:
-            pack_channel(planes, x, room, s.SW, k, s, ih_of, blank)
+            pack_channel(planes, x, room, s.SW, k, s, blank)
         planes = at(planes, k.p.channel)
         x = at(x, image)
         room -= image

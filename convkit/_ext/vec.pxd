@@ -62,8 +62,10 @@ cdef extern from *:
         static inline V convkit_held_##s(V v) { __asm__("" : CONVKIT_REGISTER(v)); return v; } \
         /* x - 0 is x, of -0.0 and NaN too; the compiler makes it a broadcast. */ \
         static inline V convkit_splat_##s(E x) { return x - (V) {0}; } \
+        static inline V convkit_first_##s(V v, int n) { \
+            I lane; for (int l = 0; l < (int) (sizeof lane/sizeof lane[0]); l++) lane[l] = l; \
+            return (V) ((I) v & (lane < n)); } \
         static inline V convkit_evens_##s(V a, V b) CONVKIT_SHUFFLE(V, I, a, b, 2*l) \
-        static inline V convkit_odds_##s(V a, V b) CONVKIT_SHUFFLE(V, I, a, b, 2*l + 1) \
         static inline V convkit_swap_##s(V a, int h) CONVKIT_SHUFFLE(V, I, a, a, l ^ h) \
         static inline E convkit_total_##s(V v) { \
             if (sizeof v/sizeof v[0] > 8) v += convkit_swap_##s(v, 8); \
@@ -74,6 +76,9 @@ cdef extern from *:
     CONVKIT_LANES(d, convkit_vd, convkit_vl, double)
     #endif
     """
+    enum:
+        MAX_LANES "CONVKIT_VECTOR_BYTES/4"  # of floats, which are the smaller elements
+
     ctypedef float vf "convkit_vf"
     ctypedef double vd "convkit_vd"
     ctypedef void inlined "convkit_inlined"    # always into its caller, where its arguments may be constants
@@ -83,10 +88,10 @@ cdef extern from *:
     vd splat_d "convkit_splat_d"(double x) noexcept nogil
     vf held_f "convkit_held_f"(vf v) noexcept nogil
     vd held_d "convkit_held_d"(vd v) noexcept nogil
+    vf first_f "convkit_first_f"(vf v, int n) noexcept nogil
+    vd first_d "convkit_first_d"(vd v, int n) noexcept nogil
     vf evens_f "convkit_evens_f"(vf a, vf b) noexcept nogil
     vd evens_d "convkit_evens_d"(vd a, vd b) noexcept nogil
-    vf odds_f "convkit_odds_f"(vf a, vf b) noexcept nogil
-    vd odds_d "convkit_odds_d"(vd a, vd b) noexcept nogil
     float total_f "convkit_total_f"(vf v) noexcept nogil
     double total_d "convkit_total_d"(vd v) noexcept nogil
 
@@ -143,20 +148,20 @@ cdef inline vec held(vec v) noexcept nogil:
         return held_d(v)
 
 
+cdef inline vec first_lanes(vec v, Py_ssize_t n) noexcept nogil:
+    """The first n lanes of v, and zeros."""
+    if vec is vf:
+        return first_f(v, n)
+    else:
+        return first_d(v, n)
+
+
 cdef inline vec evens(vec a, vec b) noexcept nogil:
     """Lanes 0, 2, 4... of a followed by b."""
     if vec is vf:
         return evens_f(a, b)
     else:
         return evens_d(a, b)
-
-
-cdef inline vec odds(vec a, vec b) noexcept nogil:
-    """Lanes 1, 3, 5... of a followed by b."""
-    if vec is vf:
-        return odds_f(a, b)
-    else:
-        return odds_d(a, b)
 
 
 cdef inline void copy(vec *to, const vec *source, Py_ssize_t n) noexcept nogil:

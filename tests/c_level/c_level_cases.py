@@ -35,6 +35,14 @@ def conv2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
         (1, 4, 9, 11, 6, 2, 3, 2, 2, 1, 2),
         (3, 5, 8, 8, 10, 3, 2, 5, 1, 3, 4),  # a kernel wider than what it stands on
         (1, 1, 2, 2, 1, 5, 5, 1, 3, 1, 6),
+        (1, 9, 7, 7, 17, 3, 3, 1, 1, 1, 1),  # short rows, and pixels that fill no vector
+        (2, 5, 7, 7, 9, 1, 1, 1, 1, 1, 0),  # x is read in place, up to its end
+        (1, 3, 19, 35, 8, 7, 7, 1, 2, 1, 3),
+        (1, 140, 5, 7, 9, 3, 3, 1, 1, 1, 1),  # more terms than one block takes
+        (1, 140, 3, 25, 9, 3, 3, 1, 1, 1, 1),
+        (1, 2, 1, 9000, 3, 1, 9, 1, 1, 1, 0),  # a signal
+        *((1, 5, H, W, 5, 3, 3, 5, S, 1, 1) for H, W in ((3, 40), (7, 7), (14, 14), (9, 33)) for S in (1, 2)),
+        (1, 3, 9, 9, 6, 5, 5, 3, 1, 2, 4),
     ]
     for N, IC, IH, IW, OC, KH, KW, G, S, D, p in rows:
         OH, OW = conv_output_size(IH, KH, S, D, p, p), conv_output_size(IW, KW, S, D, p, p)

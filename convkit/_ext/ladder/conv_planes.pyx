@@ -13,9 +13,10 @@ the microkernel reads the planes as it read the panel. Rows are copied by vector
 
 What to expect
 --------------
-Copying now takes a few percent. Outputs at the ends of rows are computed in vain, 2 of 58 for a 3x3
-window on 56 pixels; and so is the rest of the last vector, 15 of 64 at 7x7 pixels. The planes of large
-images exceed the caches, and every block of 8 output channels reads all of them again.
+Copying now takes a few percent. Where rows are long, one plane serves all taps, and outputs at the ends
+of rows are computed in vain, 2 of 58 for a 3x3 window on 56 pixels; where they are short, each tap across
+has a plane of its own. The rest of the last vector is computed in vain too, 15 of 64 pixels at 7x7. And
+the planes of large images exceed the caches: every block of 8 output channels reads all of them again.
 """
 
 cimport numpy as cnp
@@ -43,12 +44,12 @@ cdef void planes(
     cdef vec *packed = <vec *> malloc(cells*(sizeof(vec)//lanes(y)))
     cdef Py_ssize_t *off = <Py_ssize_t *> malloc(K*sizeof(Py_ssize_t))
     if p.possible and packed and off:
-        make_block(&k, &p, s, iw_of, 0, 0, s.OH, s.OW)
+        make_block(&k, &p, s, ih_of, iw_of, 0, 0, s.OH, s.OW)
         fill_offsets(off, &p, IC, s.KH, s.KW)
         for n in range(s.N):
             for g in range(s.G):
                 image = (n*s.IC + g*IC)*s.IH*s.IW
-                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, ih_of, n + g == 0)
+                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, n + g == 0)
                 flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                            at(b, g*OC), OC, &p, s)
     else:  # too many planes, or no memory: then slowly
