@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -21,8 +22,9 @@ __all__ = [
     "IntOrInts",
     "any_array",
     "finish",
+    "flag",
     "fraction",
-    "lookup_options",
+    "key",
     "number",
     "operand",
     "output",
@@ -33,24 +35,28 @@ __all__ = [
 
 IntOrInts = int | Sequence[int]
 
+SMALL = 2**16  # elements: what fits any machine, so that a small call need not ask how large this one is
+
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def any_array(function: F) -> F:
-    """Let `function`, written for NumPy arrays, take any DLPack array and return the same kind."""
+    """Let `function`, written for NumPy arrays, take any DLPack array and return the same kind.
+
+    It must refuse what is no NumPy array by a TypeError, before it has changed anything: then it is
+    called again with views. So NumPy arrays, the usual case, are not looked at twice.
+    """
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        for a in args:
-            if type(a) is not np.ndarray and _is_foreign(a):
-                return _through_numpy(function, args, kwargs)
-        if kwargs:
-            for a in kwargs.values():
-                if type(a) is not np.ndarray and _is_foreign(a):
-                    return _through_numpy(function, args, kwargs)
-        return function(*args, **kwargs)
+        try:
+            return function(*args, **kwargs)
+        except TypeError:
+            if not any(map(_is_foreign, (*args, *kwargs.values()))):
+                raise
+        return _through_numpy(function, args, kwargs)
 
     return cast("F", wrapper)
 
@@ -118,23 +124,36 @@ def operand(x: Any, name: str) -> np.ndarray:
     """
     if type(x) is not np.ndarray:
         if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
-            raise TypeError(f"{name} must be an array of float32 or float64, got {type(x).__name__}")
+            hint = f": np.array({name}, np.float32) makes one" if isinstance(x, list | tuple) else ""
+            raise TypeError(f"{name} must be an array of float32 or float64, got {type(x).__name__}{hint}")
         x = np.asarray(x)
     flags = x.flags
     if x.dtype in FLOATS and flags.c_contiguous and flags.aligned:
         return x
     if x.dtype.kind != "f" or x.dtype.newbyteorder("=") not in FLOATS:
-        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}")
+        raise TypeError(f"{name} must be float32 or float64, got {x.dtype}; nothing is cast in silence")
     return np.require(x, x.dtype.newbyteorder("="), ("C", "A"))
 
 
 def number(value: Any, name: str) -> float:
     """Return `value` as a float, if it is a real number."""
+    if type(value) is float:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | np.floating | np.integer):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if isinstance(value, int):
         return float(whole(value, name))
     return float(value)
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, if it is True or False.
+
+    An array or a number in its place is a slip in the order of the arguments.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def fraction(value: Any, name: str) -> float:
@@ -168,9 +187,12 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
     return v
 
 
-def lookup_options(**options: Any) -> Any:
-    """Return a tuple of the options, in a form that a plan can be looked up by; None stays None."""
-    return tuple(v if v is None or type(v) is int else option(v, name) for name, v in options.items())
+def key(value: Any, name: str) -> Any:
+    """Return an option in a form that a plan can be looked up by; None stays None."""
+    kind = type(value)
+    if kind is int or value is None or (kind is tuple and {*map(type, value)} == {int}):
+        return value
+    return option(value, name)
 
 
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]:
@@ -199,7 +221,9 @@ def output(
         If `out` is not a writable array of that shape and dtype.
     """
     if out is None:
-        return np.empty(check_allocation(shape, dtype.itemsize), dtype)
+        if prod(shape) > SMALL:
+            check_allocation(shape, dtype.itemsize)
+        return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
     if out.shape != tuple(shape):

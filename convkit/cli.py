@@ -137,6 +137,13 @@ def _tour(arguments: argparse.Namespace) -> int:
     output = Path(os.path.realpath(arguments.output))
     if not to_stdout:
         _check_output(output, arguments)
+    from . import show_config
+
+    if show_config()["compiler"] is None:
+        raise Failure(
+            "the kernels of this source tree are not compiled: run `pip install .`, "
+            "or start from another folder, if convkit is installed"
+        )
     tour = _make(arguments)
     if to_stdout:
         _write_to_stdout(tour.html.encode("utf-8", "xmlcharrefreplace"))

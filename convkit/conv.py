@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, finish, lookup_options, operand, output, same_dtype, shape_of
+from .arrays import IntOrInts, any_array, finish, key, operand, output, same_dtype, shape_of
 from .conv_plan import (
     ConvGradients,
     Padding,
@@ -173,16 +173,18 @@ def _conv(
 ) -> np.ndarray:
     """Validate, plan, pick and call. `made_ready` gives a kernel's further arguments, if it has any."""
     x, w = operand(x, "x"), operand(w, "w")
-    options = lookup_options(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    options = key(stride, "stride"), key(padding, "padding"), key(dilation, "dilation"), key(groups, "groups")
     plan = conv_plan(x.shape, w.shape, rank, *options, padding_mode)
     if w.dtype != x.dtype:
         same_dtype(x=x, w=w)
     b = bias_of(b, plan.y[1], x.dtype)
     y = output(plan.result, x.dtype, out, (x, w, b))
     kernel = pick("conv2d", backend, algorithm, plan.layer)
+    w = turned(w, flip)
     if x.size:
         more = made_ready(plan.layer) if made_ready else ()
-        kernel(y.reshape(plan.y), x.reshape(plan.x), turned(w, flip).reshape(plan.w), b, *plan.tables, *more)
+        seen = (y.reshape(plan.y), x.reshape(plan.x), w.reshape(plan.w)) if plan.lifted else (y, x, w)
+        kernel(*seen, b, *plan.tables, *more)
     return finish(y, out)
 
 
@@ -307,7 +309,7 @@ def _conv_backward(
         x = operand(x, "x")
         same_dtype(grad_y=grad_y, x=x, w=w)
     same_dtype(grad_y=grad_y, w=w)
-    options = lookup_options(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    options = key(stride, "stride"), key(padding, "padding"), key(dilation, "dilation"), key(groups, "groups")
     plan = conv_plan(shape_of(x), w.shape, rank, *options, padding_mode)
     check_grad_y(grad_y, plan.result)
     grad_x = grad_w = grad_b = None

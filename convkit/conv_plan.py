@@ -7,13 +7,12 @@ and options, and looked up from then on, so that a small call stays cheap.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import geometry
-from .arrays import IntOrInts, output, vector
+from .arrays import IntOrInts, flag, output, vector
 from .dispatch import pick
 from .rules import Layer
 
@@ -55,6 +54,7 @@ class Plan(NamedTuple):
     y: tuple[int, int, int, int]
     tables: tuple[Any, ...]  # ih_of, iw_of, SH, SW, DH, DW: the end of every kernel's arguments
     result: tuple[int, ...]  # y as the caller sees it: without the axes that he did not give
+    lifted: bool  # whether there are such axes: then arrays have to be reshaped
     layer: Layer  # the numbers of the convolution, or of the one that this transposes
 
 
@@ -160,13 +160,14 @@ def _lifted(
         s, d = (1, *s), (1, *d)
     x4, w4, y4 = lift(x), lift(w), lift(y)
     large, small = (y4, x4) if transposed else (x4, y4)
-    return Plan(x4, w4, y4, (*tables, *s, *d), y, Layer.of(small, large, w4, *s, *d))
+    layer = Layer.of(small, large, w4, *s, *d)
+    return Plan(x4, w4, y4, (*tables, *s, *d), y, len(y) < 4, layer)
 
 
 # --- running kernels -----------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
+@geometry.remembered
 def no_bias(length: int, dtype: np.dtype) -> np.ndarray:
     zeros = np.zeros(length, dtype)
     zeros.flags.writeable = False
@@ -179,7 +180,7 @@ def bias_of(b: Any, length: int, dtype: np.dtype) -> np.ndarray:
 
 def turned(w: np.ndarray, flip: bool) -> np.ndarray:
     """Return the filters, turned by 180 degrees if they are to be."""
-    if not flip:
+    if not flag(flip, "flip"):
         return w
     return np.ascontiguousarray(np.flip(w, axis=tuple(range(2, w.ndim))))
 

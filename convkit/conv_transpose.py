@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, finish, lookup_options, operand, output, same_dtype, shape_of
+from .arrays import IntOrInts, any_array, finish, key, operand, output, same_dtype, shape_of
 from .conv_plan import (
     ConvGradients,
     Padding,
@@ -148,9 +148,10 @@ def _conv_transpose(
 ) -> np.ndarray:
     x, w = operand(x, "x"), operand(w, "w")
     same_dtype(x=x, w=w)
-    options = lookup_options(
-        stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation
-    )
+    options = (
+        key(stride, "stride"), key(padding, "padding"), key(output_padding, "output_padding"),
+        key(groups, "groups"), key(dilation, "dilation"),
+    )  # fmt: skip
     plan = transpose_plan(x.shape, w.shape, rank, *options, padding_mode)
     b = bias_of(b, plan.y[1], x.dtype)
     y = output(plan.result, x.dtype, out, (x, w, b))
@@ -263,9 +264,10 @@ def _conv_transpose_backward(
         x = operand(x, "x")
         same_dtype(grad_y=grad_y, x=x, w=w)
     same_dtype(grad_y=grad_y, w=w)
-    options = lookup_options(
-        stride=stride, padding=padding, output_padding=output_padding, groups=groups, dilation=dilation
-    )
+    options = (
+        key(stride, "stride"), key(padding, "padding"), key(output_padding, "output_padding"),
+        key(groups, "groups"), key(dilation, "dilation"),
+    )  # fmt: skip
     plan = transpose_plan(shape_of(x), w.shape, rank, *options, padding_mode)
     check_grad_y(grad_y, plan.result)
     grad_x = grad_w = grad_b = None

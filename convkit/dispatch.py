@@ -263,20 +263,15 @@ def pick(
     BackendUnavailable
         If the backend that was named cannot run here.
     """
-    call = resolve(op, backend, algorithm, layer)
-    _last.call = call
+    if not (isinstance(backend, str) and isinstance(algorithm, str)):
+        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
+    call = _last.call = resolve(op, backend, algorithm, layer)
     return call.kernel
 
 
+@lru_cache(maxsize=4096)
 def resolve(op: str, backend: str, algorithm: str, layer: Layer | None = None) -> Call:
     """Return what :func:`pick` would run, without noting it."""
-    if not (isinstance(backend, str) and isinstance(algorithm, str)):
-        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
-    return _pick(op, backend, algorithm, layer)
-
-
-@lru_cache(maxsize=4096)
-def _pick(op: str, backend: str, algorithm: str, layer: Layer | None) -> Call:
     order = PREFERENCES[algorithm](layer) if algorithm in PREFERENCES else (algorithm,)
     kernels = [k for k in KERNELS if k.op == op and k.algorithm in order]
     if not kernels:
@@ -406,6 +401,7 @@ class _Threads(threading.local):
 
 _threads = _Threads()
 _everywhere = 0  # set_num_threads(); 0 until it is called
+_most = 1024  # a forked child may use but one
 
 
 def _cores() -> int:
@@ -420,13 +416,14 @@ def _cores() -> int:
 
 def get_num_threads() -> int:
     """Return how many threads a kernel called from this Python thread may use."""
-    return _threads.here or _everywhere or _cores()
+    return min(_threads.here or _everywhere or _cores(), _most)
 
 
 def set_num_threads(n: int) -> None:
     """Set how many threads kernels may use, in every Python thread.
 
-    The result does not depend on it: the same call gives the same bits at any number.
+    The result does not depend on it: the same call gives the same bits at any number. A process
+    that was forked keeps to one thread, for its parent's are not there.
 
     Raises
     ------
@@ -477,13 +474,13 @@ def _thread_count(n: int) -> int:
 
 def _tell_backends() -> None:
     """Hand the numbers to the compiled kernels, which read them without the GIL."""
-    _ext.set_threads(_everywhere or _cores(), _threads.here or 0)
+    _ext.set_threads(min(_everywhere or _cores(), _most), min(_threads.here or 0, _most))
 
 
 def _after_fork() -> None:
     """Leave a forked child one thread: it would wait for ever for its parent's OpenMP threads."""
-    global _everywhere
-    _everywhere, _threads.here = 1, None
+    global _most
+    _most = 1
     _tell_backends()
 
 

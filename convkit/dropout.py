@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import any_array, finish, fraction, operand, output
+from .arrays import any_array, finish, flag, fraction, operand, output
 from .dispatch import pick
 
 __all__ = [
@@ -326,8 +326,8 @@ def _dropout(
     choice: tuple[str, str],
     out: np.ndarray | None,
 ) -> Any:
-    p, seed = fraction(p, "p"), _check_seed(seed)
-    if not training:
+    p, seed, with_mask = fraction(p, "p"), _check_seed(seed), flag(return_mask, "return_mask")
+    if not flag(training, "training"):
         p = 0.0
     y = output(x.shape, x.dtype, out, (x,))
     kernel = pick("dropout", *choice)
@@ -338,7 +338,9 @@ def _dropout(
     elif x.size:
         kernel(y.reshape(units), x.reshape(units), seed, _threshold(p), 1 / (1 - p))
     y = finish(y, out)
-    return Dropout(y, _mask(units[0], p, seed, choice[0]).reshape(mask_shape)) if return_mask else y
+    if not with_mask:
+        return y
+    return Dropout(y, _mask(units[0], p, seed, choice[0]).reshape(mask_shape))
 
 
 def _mask(units: int, p: float, seed: int, backend: str) -> np.ndarray:
@@ -360,7 +362,7 @@ def _backward(
     out: np.ndarray | None,
 ) -> np.ndarray:
     p = fraction(p, "p")
-    if training and (seed is None) == (mask is None):
+    if flag(training, "training") and (seed is None) == (mask is None):
         raise ValueError("one of seed and mask is needed, to draw the mask of the forward pass again")
     if not training or mask is None:
         return _dropout(grad_y, units, mask_shape, p, training, seed, False, choice, out)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import any_array, operand
+from .arrays import any_array, flag, operand
 from .norm_plan import (
     NormGradients,
     View,
@@ -96,7 +96,7 @@ def instance_norm(
     x, eps = operand(x, "x"), check_eps(eps)
     view, choice = instance_view(x.shape), (backend, algorithm)
     weight, bias = affine(weight, bias, view, x.dtype)
-    if not use_input_stats:
+    if not flag(use_input_stats, "use_input_stats"):
         by_channel = batch_view(x.shape)
         mean, invstd = running_statistics(running_mean, running_var, by_channel, x.dtype, eps)
         return normalize_given(x, by_channel, mean, invstd, weight, bias, choice, out)
@@ -135,7 +135,7 @@ def instance_norm_backward(
     """
     grad_y, x = grad_operands(grad_y, x)
     eps, choice = check_eps(eps), (backend, algorithm)
-    if not use_input_stats:
+    if not flag(use_input_stats, "use_input_stats"):
         view = batch_view(x.shape)
         weight, _ = affine(weight, None, view, x.dtype)
         given = running_statistics(running_mean, running_var, view, x.dtype, eps)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, finish, lookup_options, operand, output, same_dtype, shape_of
+from .arrays import IntOrInts, any_array, finish, flag, key, operand, output, same_dtype, shape_of
 from .dispatch import pick
 from .pool_plan import PoolPlan, forward, grad_y_of, max_plan
 
@@ -75,8 +75,11 @@ def max_pool2d(
     (array([[[7.]]]), array([[[1]]]))
     """
     x = operand(x, "x")
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    plan = max_plan(x.shape, 2, *options, bool(ceil_mode))
+    options = (
+        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
+        key(dilation, "dilation"),
+    )  # fmt: skip
+    plan = max_plan(x.shape, 2, *options, ceil_mode)
     return max_forward(x, plan, return_indices, algorithm, backend, out)
 
 
@@ -127,8 +130,11 @@ def max_pool2d_backward(
     >>> convkit.max_pool2d_backward(np.ones((1, 1, 2)), x, (1, 2), 1)
     array([[[0., 2., 0.]]])
     """
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    plan = max_plan(shape_of(x), 2, *options, bool(ceil_mode))
+    options = (
+        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
+        key(dilation, "dilation"),
+    )  # fmt: skip
+    plan = max_plan(shape_of(x), 2, *options, ceil_mode)
     return max_backward(grad_y, x, plan, indices, algorithm, backend, out)
 
 
@@ -155,8 +161,11 @@ def max_pool1d(
     array([[5., 4.]])
     """
     x = operand(x, "x")
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    plan = max_plan(x.shape, 1, *options, bool(ceil_mode))
+    options = (
+        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
+        key(dilation, "dilation"),
+    )  # fmt: skip
+    plan = max_plan(x.shape, 1, *options, ceil_mode)
     return max_forward(x, plan, return_indices, algorithm, backend, out)
 
 
@@ -183,8 +192,11 @@ def max_pool1d_backward(
     >>> convkit.max_pool1d_backward(np.array([[3.0]]), np.array([[1.0, 5.0]]), 2)
     array([[0., 3.]])
     """
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding, dilation=dilation)
-    plan = max_plan(shape_of(x), 1, *options, bool(ceil_mode))
+    options = (
+        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
+        key(dilation, "dilation"),
+    )  # fmt: skip
+    plan = max_plan(shape_of(x), 1, *options, ceil_mode)
     return max_backward(grad_y, x, plan, indices, algorithm, backend, out)
 
 
@@ -192,9 +204,9 @@ def max_pool1d_backward(
 
 
 def max_forward(
-    x: np.ndarray, plan: PoolPlan, indices: bool, algorithm: str, backend: str, out: np.ndarray | None
+    x: np.ndarray, plan: PoolPlan, return_indices: bool, algorithm: str, backend: str, out: np.ndarray | None
 ) -> Any:
-    if not indices:
+    if not flag(return_indices, "return_indices"):
         return forward("max_pool2d", x, plan, algorithm, backend, out)
     y = output(plan.result, x.dtype, out, (x,))
     where = np.empty(plan.result, np.int64)

@@ -17,7 +17,7 @@ import numpy as np
 
 from .arrays import finish, fraction, number, operand, output, vector
 from .dispatch import pick
-from .geometry import option, whole
+from .geometry import option, remembered, whole
 
 __all__ = [
     "NormGradients",
@@ -57,6 +57,7 @@ class View(NamedTuple):
     weight: tuple[int, int]
 
 
+@lru_cache(maxsize=1024)
 def batch_view(shape: tuple[int, ...]) -> View:
     if len(shape) < 2:
         raise ValueError(f"x must have shape (N, C) or (N, C, ...), got {shape}")
@@ -94,9 +95,9 @@ def layer_view(shape: tuple[int, ...], normalized_shape: int | Sequence[int]) ->
 # --- what every normalisation does with its view -------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def _constant(value: float, size: int, dtype: np.dtype) -> np.ndarray:
-    filled = np.full(size, value, dtype)
+@remembered
+def _constant(value: float, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    filled = np.full(shape, value, dtype)
     filled.flags.writeable = False
     return filled
 
@@ -105,12 +106,16 @@ def affine(
     weight: Any, bias: Any, view: View, dtype: np.dtype, shape: tuple[int, ...] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return weight (1 if None) and bias (0 if None) as the kernels' (W, P) arrays."""
-    size = prod(view.weight)
     if shape is not None:  # layer norm: its weight has the shape that is normalised
         weight, bias = _flat(weight, shape, "weight"), _flat(bias, shape, "bias")
-    w = _constant(1.0, size, dtype) if weight is None else vector(weight, size, "weight", dtype)
-    b = _constant(0.0, size, dtype) if bias is None else vector(bias, size, "bias", dtype)
-    return w.reshape(view.weight), b.reshape(view.weight)
+    return _or(1.0, weight, "weight", view, dtype), _or(0.0, bias, "bias", view, dtype)
+
+
+def _or(value: float, v: Any, name: str, view: View, dtype: np.dtype) -> np.ndarray:
+    """Return weight or bias as the kernels see it, or an array of `value` where there is none."""
+    if v is None:
+        return _constant(value, view.weight, dtype)
+    return vector(v, prod(view.weight), name, dtype).reshape(view.weight)
 
 
 def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
@@ -130,6 +135,8 @@ def check_eps(eps: float) -> float:
 
 
 def invstd_of(var: np.ndarray, eps: float) -> np.ndarray:
+    if eps > 0:
+        return 1.0 / np.sqrt(var + eps)
     with np.errstate(divide="ignore"):  # a constant channel with eps 0: the user asked for it
         return 1.0 / np.sqrt(var + eps)
 
@@ -207,8 +214,7 @@ def own_statistics(
     x: np.ndarray, view: View, eps: float, choice: tuple[str, str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and 1/sqrt(var + eps) of each g, for a gradient that was given none."""
-    size = prod(view.weight)
-    one, zero = (_constant(v, size, x.dtype).reshape(view.weight) for v in (1.0, 0.0))
+    one, zero = affine(None, None, view, x.dtype)
     _, mean, var = normalize(x, view, one, zero, eps, (choice[0], "auto"), None)
     return mean, invstd_of(var, eps)
 
@@ -270,9 +276,9 @@ def running_statistics(
     statistics = []
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         if v is None:
-            raise ValueError(f"evaluation needs {name}")
+            raise ValueError(f"evaluation needs {name}: only training, by x's own statistics, can do without")
         statistics.append(vector(v, view.weight[0], name, dtype).astype(np.float64))
     mean, var = statistics
-    if (var < 0).any():
-        raise ValueError(f"running_var must be at least 0, got {var.min()}")
+    if (least := np.fmin.reduce(var)) < 0:
+        raise ValueError(f"running_var must be at least 0, got {least}")
     return mean, invstd_of(var, eps)

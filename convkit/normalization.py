@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import any_array, operand, vector
+from .arrays import any_array, flag, operand, vector
 from .norm_plan import (
     NormGradients,
     View,
@@ -72,7 +72,7 @@ def batch_norm(
         gamma, which sets the standard deviation of the output (its absolute value does), and
         beta, which sets the mean. They are learned; mean and variance are computed.
     training : bool
-        Which of the two modes.
+        Normalise by x's own statistics, or by the running ones.
     momentum : float in [0, 1], or None
         Weight of the **new** batch in the running statistics. None: the plain average of all
         batches so far, for which `num_batches_tracked` is needed.
@@ -113,10 +113,10 @@ def batch_norm(
     >>> mean, var  # a tenth of the way to mean 2 and unbiased variance 2
     (array([0.2]), array([1.1]))
     """
-    return batch_norm_forward(
-        x, running_mean, running_var, weight, bias, training, momentum, eps,
-        num_batches_tracked=num_batches_tracked, algorithm=algorithm, backend=backend, out=out,
-    ).y  # fmt: skip
+    return _batch_norm(
+        x, running_mean, running_var, weight, bias, training, momentum, eps, num_batches_tracked,
+        (backend, algorithm), out,
+    )[0]  # fmt: skip
 
 
 @any_array
@@ -156,23 +156,44 @@ def batch_norm_forward(
     >>> convkit.batch_norm_forward(np.array([[1.0], [3.0]]), eps=0.0).mean
     array([2.])
     """
-    given = {"x": x, "weight": weight, "bias": bias, "out": out}
-    x, eps = operand(x, "x"), check_eps(eps)
+    return BatchNorm(
+        *_batch_norm(
+            x, running_mean, running_var, weight, bias, training, momentum, eps, num_batches_tracked,
+            (backend, algorithm), out,
+        )
+    )  # fmt: skip
+
+
+def _batch_norm(
+    x: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any,
+    bias: Any,
+    training: bool,
+    momentum: float | None,
+    eps: float,
+    num_batches_tracked: int | None,
+    choice: tuple[str, str],
+    out: Any,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    given, x, eps = x, operand(x, "x"), check_eps(eps)
     view = batch_view(x.shape)
-    weight, bias = affine(weight, bias, view, x.dtype)
-    choice = (backend, algorithm)
-    if not training:
+    gamma, beta = affine(weight, bias, view, x.dtype)
+    if not flag(training, "training"):
         mean, invstd = running_statistics(running_mean, running_var, view, x.dtype, eps)
-        return BatchNorm(normalize_given(x, view, mean, invstd, weight, bias, choice, out), mean, invstd)
+        return normalize_given(x, view, mean, invstd, gamma, beta, choice, out), mean, invstd
     values = view.x[0] * view.x[3]
     check_values(values, x)
     factor = check_momentum(momentum, num_batches_tracked)
-    running = check_running(running_mean, running_var, view.weight[0], x.dtype, **given)
-    y, mean, var = normalize(x, view, weight, bias, eps, choice, out)
+    running = check_running(
+        running_mean, running_var, view.weight[0], x.dtype, x=given, weight=weight, bias=bias, out=out
+    )
+    y, mean, var = normalize(x, view, gamma, beta, eps, choice, out)
     if running is not None and x.size:  # from an empty batch nothing is learned
         move(running[0], mean, factor)
         move(running[1], var * (values / (values - 1)), factor)
-    return BatchNorm(y, mean, invstd_of(var, eps))
+    return y, mean, invstd_of(var, eps)
 
 
 @any_array
@@ -236,7 +257,7 @@ def batch_norm_backward(
     eps = check_eps(eps)
     view, choice = batch_view(x.shape), (backend, algorithm)
     weight, _ = affine(weight, None, view, x.dtype)
-    if training:
+    if flag(training, "training"):
         check_values(view.x[0] * view.x[3], x)
     if (mean is None) != (invstd is None):
         raise ValueError("mean and invstd are needed both or neither")

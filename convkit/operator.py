@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, lookup_options, operand, shape_of
+from .arrays import IntOrInts, any_array, key, operand, shape_of
 from .conv_plan import Padding, conv_plan
 from .geometry import check_allocation
 from .reference import matrix
@@ -66,10 +66,9 @@ def convolution_operator(
         )
     shape = shape_of(input_shape, "input_shape")
     if len(shape) != rank + 1:
-        raise ValueError(
-            f"input_shape must be {'(IC, L)' if rank == 1 else '(IC, IH, IW)'}, got {input_shape!r}"
-        )
-    options = lookup_options(stride=stride, padding=padding, dilation=dilation, groups=groups)
+        expected = "(IC, L)" if rank == 1 else "(IC, IH, IW)"
+        raise ValueError(f"input_shape must be {expected}, without a batch, got {input_shape!r}")
+    options = key(stride, "stride"), key(padding, "padding"), key(dilation, "dilation"), key(groups, "groups")
     return ConvolutionOperator(w.copy(), shape, conv_plan(shape, w.shape, rank, *options, padding_mode))
 
 

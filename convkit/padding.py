@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import any_array, finish, number, operand, output, shape_of
+from .arrays import any_array, finish, key, number, operand, output, shape_of
 from .dispatch import pick
 
 __all__ = ["pad", "pad_backward"]
@@ -35,8 +35,9 @@ def _plan(x_shape: tuple[int, ...], padding: Any, mode: str) -> _Plan:
         raise ValueError(f"x must have at least {axes} axes to pad, got shape {x_shape}")
     if 0 in x_shape[-axes:]:
         raise ValueError(f"the axes to pad may not be empty, got x of shape {x_shape}")
-    if mode == "zeros" or mode not in ("constant", *geometry.PADDING_MODES):
-        names = ", ".join(("constant", *geometry.PADDING_MODES[1:]))
+    modes = ("constant", *geometry.PADDING_MODES[1:])
+    if not isinstance(mode, str) or mode not in modes:
+        names = ", ".join(modes)
         raise ValueError(f"mode must be one of {names}, got {mode!r}")
     table_mode = "zeros" if mode == "constant" else mode
     size = (*((1,) * (2 - axes)), *x_shape[-axes:])
@@ -99,7 +100,7 @@ def pad(
     array([9., 1., 2.])
     """
     x = operand(x, "x")
-    plan = _plan(x.shape, geometry.option(padding, "padding"), mode)
+    plan = _plan(x.shape, key(padding, "padding"), mode)
     value = number(value, "value")
     y = output(plan.result, x.dtype, out, (x,))
     kernel = pick("pad2d", backend, algorithm)
@@ -152,7 +153,7 @@ def pad_backward(
     """
     grad_y = operand(grad_y, "grad_y")
     shape = shape_of(x)
-    plan = _plan(shape, geometry.option(padding, "padding"), mode)
+    plan = _plan(shape, key(padding, "padding"), mode)
     if grad_y.shape != plan.result:
         raise ValueError(f"grad_y must have the output's shape {plan.result}, got {grad_y.shape}")
     grad_x = output(shape, grad_y.dtype, out, (grad_y,))

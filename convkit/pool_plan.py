@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import IntOrInts, finish, operand, output, shape_of
+from .arrays import IntOrInts, finish, flag, operand, output, shape_of
 from .dispatch import pick
 
 __all__ = [
@@ -63,12 +63,13 @@ def avg_plan(
     k = geometry.per_axis(kernel_size, rank, "kernel_size", least=1)
     s = k if stride is None else geometry.per_axis(stride, rank, "stride", least=1)
     p = geometry.per_axis(padding, rank, "padding")
+    ceil, include = flag(ceil_mode, "ceil_mode"), flag(count_include_pad, "count_include_pad")
     windows = [
-        geometry.pool_windows(n, k_, s_, p_, ceil_mode, count_include_pad)
+        geometry.pool_windows(n, k_, s_, p_, ceil, include)
         for n, k_, s_, p_ in zip(x_shape[-rank:], k, s, p, strict=True)
     ]
     if divisor_override is not None:
-        if divisor_override == 0:
+        if geometry.whole(divisor_override, "divisor_override") == 0:
             raise ValueError("divisor_override must not be 0")
         divisors = (divisor_override, *(1,) * (rank - 1))
         windows = [geometry.with_divisor(w, d) for w, d in zip(windows, divisors, strict=True)]
@@ -90,8 +91,9 @@ def max_plan(
     s = k if stride is None else geometry.per_axis(stride, rank, "stride", least=1)
     p = geometry.per_axis(padding, rank, "padding")
     d = geometry.per_axis(dilation, rank, "dilation", least=1)
+    ceil = flag(ceil_mode, "ceil_mode")
     windows = [
-        geometry.max_pool_windows(n, k_, s_, p_, d_, ceil_mode)
+        geometry.max_pool_windows(n, k_, s_, p_, d_, ceil)
         for n, k_, s_, p_, d_ in zip(x_shape[-rank:], k, s, p, d, strict=True)
     ]
     return plan_of(x_shape, rank, windows)

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import geometry
-from .arrays import IntOrInts, any_array, finish, lookup_options, operand, output, shape_of
+from .arrays import IntOrInts, any_array, finish, key, operand, output, shape_of
 from .dispatch import pick
 from .pool_plan import adaptive_plan, avg_backward, avg_plan, forward
 
@@ -84,9 +83,8 @@ def avg_pool2d(
            [11.5, 13.5]])
     """
     x = operand(x, "x")
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding)
-    divisor = None if divisor_override is None else geometry.whole(divisor_override, "divisor_override")
-    plan = avg_plan(x.shape, 2, *options, bool(ceil_mode), bool(count_include_pad), divisor)
+    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
+    plan = avg_plan(x.shape, 2, *options, ceil_mode, count_include_pad, divisor_override)
     return forward("avg_pool2d", x, plan, algorithm, backend, out)
 
 
@@ -131,9 +129,8 @@ def avg_pool2d_backward(
     array([[[1., 1.],
             [1., 1.]]])
     """
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding)
-    divisor = None if divisor_override is None else geometry.whole(divisor_override, "divisor_override")
-    plan = avg_plan(shape_of(x), 2, *options, bool(ceil_mode), bool(count_include_pad), divisor)
+    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
+    plan = avg_plan(shape_of(x), 2, *options, ceil_mode, count_include_pad, divisor_override)
     return avg_backward(grad_y, x, plan, algorithm, backend, out)
 
 
@@ -159,8 +156,8 @@ def avg_pool1d(
     array([[1.5, 3.5, 5. ]])
     """
     x = operand(x, "x")
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding)
-    plan = avg_plan(x.shape, 1, *options, bool(ceil_mode), bool(count_include_pad), None)
+    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
+    plan = avg_plan(x.shape, 1, *options, ceil_mode, count_include_pad, None)
     return forward("avg_pool2d", x, plan, algorithm, backend, out)
 
 
@@ -186,8 +183,8 @@ def avg_pool1d_backward(
     >>> convkit.avg_pool1d_backward(np.array([[2.0, 4.0]]), (1, 3), 2, 1)
     array([[1., 3., 2.]])
     """
-    options = lookup_options(kernel_size=kernel_size, stride=stride, padding=padding)
-    plan = avg_plan(shape_of(x), 1, *options, bool(ceil_mode), bool(count_include_pad), None)
+    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
+    plan = avg_plan(shape_of(x), 1, *options, ceil_mode, count_include_pad, None)
     return avg_backward(grad_y, x, plan, algorithm, backend, out)
 
 
@@ -223,7 +220,7 @@ def adaptive_avg_pool2d(
     array([[[1.5, 2.5]]])
     """
     x = operand(x, "x")
-    plan = adaptive_plan(x.shape, *lookup_options(output_size=output_size))
+    plan = adaptive_plan(x.shape, key(output_size, "output_size"))
     return forward("avg_pool2d", x, plan, algorithm, backend, out)
 
 
@@ -245,7 +242,7 @@ def adaptive_avg_pool2d_backward(
     >>> convkit.adaptive_avg_pool2d_backward(np.array([[[2.0, 4.0]]]), (1, 1, 3), (1, 2))
     array([[[1., 3., 2.]]])
     """
-    plan = adaptive_plan(shape_of(x), *lookup_options(output_size=output_size))
+    plan = adaptive_plan(shape_of(x), key(output_size, "output_size"))
     return avg_backward(grad_y, x, plan, algorithm, backend, out)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, lookup_options, operand, vector
+from .arrays import IntOrInts, any_array, key, operand, vector
 from .conv import _conv
-from .conv_plan import Padding
+from .conv_plan import Padding, turned
 from .dispatch import last_call
 from .rules import Layer
 
@@ -92,9 +92,9 @@ def prepare_conv2d(
     w = operand(w, "w")
     if w.ndim != 4:
         raise ValueError(f"w must have shape (out channels, in channels / groups, KH, KW), got {w.shape}")
-    w = np.flip(w, axis=(2, 3)).copy() if flip else w.copy()
+    w = turned(w, flip).copy()
     b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
     numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
-    options = dict(zip(numbers, lookup_options(**numbers), strict=True))
+    options = {name: key(value, name) for name, value in numbers.items()}
     options |= {"padding_mode": padding_mode, "algorithm": algorithm, "backend": backend}
     return PreparedConv2d(w, b, options)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import IntOrInts, any_array, finish, lookup_options, operand, output, shape_of
+from .arrays import IntOrInts, any_array, finish, key, operand, output, shape_of
 from .conv_plan import Padding
 from .dispatch import pick
 
@@ -51,7 +51,7 @@ def _plan(
 
 
 def _plan_of(shape: tuple[int, ...], padding_mode: str, **options: Any) -> _Plan:
-    return _plan(shape, *lookup_options(**options), padding_mode)
+    return _plan(shape, *(key(value, name) for name, value in options.items()), padding_mode)
 
 
 @any_array

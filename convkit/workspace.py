@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from . import dispatch
-from .arrays import IntOrInts, lookup_options, shape_of
+from .arrays import IntOrInts, key, shape_of
 from .conv_plan import Padding, conv_plan
 
 __all__ = ["conv2d_workspace"]
@@ -56,7 +56,7 @@ def conv2d_workspace(
     size = np.dtype(dtype).itemsize
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise TypeError(f"dtype must be float32 or float64, got {dtype}")
-    options = lookup_options(stride=stride, padding=padding, dilation=dilation, groups=groups)
+    options = key(stride, "stride"), key(padding, "padding"), key(dilation, "dilation"), key(groups, "groups")
     plan = conv_plan(shape_of(x_shape, "x_shape"), shape_of(w_shape, "w_shape"), 2, *options, "zeros")
     workspace = dispatch.resolve("conv2d", backend, algorithm, plan.layer).workspace
     return None if workspace is None else workspace(plan.layer, size)

@@ -189,7 +189,7 @@ def test_prepared_filters_are_made_once_by_threads_that_race_for_them(monkeypatc
 
     load = dispatch.load
     monkeypatch.setattr(dispatch, "load", lambda kernel: load(kernel)._replace(ready=counted))
-    dispatch._pick.cache_clear()
+    dispatch.resolve.cache_clear()
     prepared = convkit.prepare_conv2d(w, algorithm="winograd")
     gate = threading.Barrier(4)
 
@@ -202,7 +202,7 @@ def test_prepared_filters_are_made_once_by_threads_that_race_for_them(monkeypatc
         t.start()
     for t in threads:
         t.join()
-    dispatch._pick.cache_clear()
+    dispatch.resolve.cache_clear()
     assert len(made) == 1
 
 

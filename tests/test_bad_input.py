@@ -52,6 +52,13 @@ def test_rule_31_what_is_no_float_array_is_refused_by_name(name, argument):
         )
 
 
+def test_the_way_from_a_list_that_the_message_shows():
+    x = [[1.0, 2.0]]
+    message = refused("pad", TypeError, "got list", x=x)
+    way = re.search(r"np\.array\(.*?\)", message)[0]
+    assert convkit.pad(eval(way, {"np": np, "x": x}), (1, 1)).tolist() == [[0, 1, 2, 0]]
+
+
 def of_one_dtype(name):
     """Arguments of a call that must share a dtype; statistics of the forward pass are float64 anyway."""
     return [

@@ -40,6 +40,24 @@ def test_options_of_the_wrong_length_or_type(name, option):
         refused(name, (TypeError, ValueError), f"{option} must", **{option: wrong})
 
 
+FLAGS = [
+    (name, option)
+    for name in CALLS
+    for option, p in inspect.signature(getattr(convkit, name)).parameters.items()
+    if isinstance(p.default, bool)
+]
+
+
+@pytest.mark.parametrize(("name", "option"), FLAGS)
+def test_flags_are_true_or_false(name, option):
+    """An argument that slipped into the place of a flag is not taken for True."""
+    for wrong in (1, 0.1, None, "no", VECTOR, [True]):
+        refused(name, TypeError, f"{option} must be True or False", **{option: wrong})
+    function = getattr(convkit, name)
+    default = inspect.signature(function).parameters[option].default
+    function(**{**CALLS[name], option: np.bool_(default)})
+
+
 @pytest.mark.parametrize(
     ("name", "option", "bad", "error", "message"),
     [
@@ -50,12 +68,14 @@ def test_options_of_the_wrong_length_or_type(name, option):
         ("conv2d", "padding_mode", "mirror", ValueError, "padding_mode must be one of zeros, reflect"),
         ("conv2d", "padding_mode", ["zeros"], ValueError, "padding_mode must be one of"),
         ("conv2d", "padding_mode", None, ValueError, "padding_mode must be one of"),
+        ("conv2d", "padding_mode", VECTOR, ValueError, "padding_mode must be one of"),
         ("conv_transpose2d", "padding", "same", ValueError, "padding of a transposed convolution"),
         ("conv_transpose2d", "output_padding", 1, ValueError, "smaller than stride 1 or dilation 1, got 1"),
         ("conv2d_backward", "needs", (True, True), ValueError, "needs must be three booleans"),
         ("conv2d_backward", "needs", "xwb", ValueError, "needs must be three booleans"),
         ("pad", "mode", "zeros", ValueError, "mode must be one of constant, reflect"),
         ("pad", "mode", {}, ValueError, "mode must be one of constant, reflect"),
+        ("pad", "mode", VECTOR, ValueError, "mode must be one of constant, reflect"),
         ("pad", "padding", (1, 1, 1), ValueError, "last axis first"),
         ("pad", "padding", 1, ValueError, "last axis first"),
         ("pad", "value", "0", TypeError, "value must be a number, got '0'"),
@@ -95,3 +115,11 @@ def test_options_by_hand(name, option, bad, error, message):
 def test_rule_16_the_number_of_batches_counts_this_one(count, error):
     options = {"training": True, "momentum": None, "num_batches_tracked": count}
     refused("batch_norm", error, "num_batches_tracked must be", **options)
+
+
+def test_the_traceback_of_a_bad_option_holds_no_look_up():
+    """A plan that is made for the first time is no error, and a refusal shows no other one before it."""
+    for bad in (9, (9, 9), [9, 9], 1.5):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            convkit.avg_pool2d(CALLS["avg_pool2d"]["x"], bad)
+        assert caught.value.__context__ is None or caught.value.__suppress_context__

@@ -108,6 +108,10 @@ convkit.pad(x, (1, 1, 1, 1), backend="cython")
         .splitlines()[-1]
         .endswith("BackendUnavailable: cython: not compiled: run `pip install .`")
     )
+    done = python("from convkit.cli import main; raise SystemExit(main(['tour']))", path=tmp_path)
+    assert done.returncode == 2
+    assert "the kernels of this source tree are not compiled: run `pip install .`" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 # --- threads -------------------------------------------------------------------------------

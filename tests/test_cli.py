@@ -289,7 +289,9 @@ def test_interrupt_while_writing(stub, picture, tmp_path, capsys, monkeypatch):
 
 def test_interrupt_of_a_process(tmp_path):
     code = (
-        "import sys, convkit.tour; from convkit.cli import main; "
+        "import signal, sys, convkit.tour; from convkit.cli import main; "
+        # A job in a shell's background, as these tests may be, starts its children deaf to it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
         "print('ready', flush=True); sys.exit(main(sys.argv[1:]))"
     )
     command = [sys.executable, "-c", code, "tour", "-o", str(tmp_path / "page.html")]

@@ -71,9 +71,9 @@ def test_unknown_names_are_answered_with_the_known_ones(options, error):
 @pytest.fixture
 def fresh_picks(monkeypatch):
     """A registry to be changed: nothing that was picked before or meanwhile is remembered."""
-    dispatch._pick.cache_clear()
+    dispatch.resolve.cache_clear()
     yield monkeypatch
-    dispatch._pick.cache_clear()
+    dispatch.resolve.cache_clear()
 
 
 def test_there_is_no_silent_fallback(fresh_picks):

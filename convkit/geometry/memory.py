@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,29 +16,33 @@ from .options import LARGEST
 R = TypeVar("R")
 
 
+class _TooLarge(Exception):
+    """Carries a result past the cache: what is raised is not kept."""
+
+
 def remembered(make: Callable[..., R]) -> Callable[..., R]:
     """Remember what `make` returns for its arguments, unless it holds large tables.
 
     A small call must not pay for its geometry twice. A large one takes far longer than its tables
     do, and to keep those of every length that a signal ever had would fill the memory.
     """
-    known: dict[tuple, R] = {}
+
+    @lru_cache(maxsize=1024, typed=True)  # 1, 1.0 and True are equal, and not the same
+    def kept(*args: Any, **named: Any) -> R:
+        result = make(*args, **named)
+        if _table_bytes(result) > 2**16:
+            raise _TooLarge(result)
+        return result
 
     @wraps(make)
     def recall(*args: Any, **named: Any) -> R:
-        values = (*args, *named.items()) if named else args
-        key = (values, *map(type, values))  # 1, 1.0 and True are equal, and not the same
         try:
-            return known[key]
-        except KeyError:
-            result = make(*args, **named)
-        except TypeError:  # an argument that cannot be looked up, such as a list: `make` will refuse it
-            return make(*args, **named)
-        if _table_bytes(result) <= 2**16:
-            if len(known) >= 1024:
-                known.clear()
-            known[key] = result
-        return result
+            return kept(*args, **named)
+        except _TooLarge as large:
+            return large.args[0]
+        except TypeError:
+            pass
+        return make(*args, **named)  # refused, or impossible to look up, as an array is: `make` says why
 
     return recall
 

@@ -56,7 +56,7 @@ def index_table(n: int, p0: int, p1: int, mode: str = "zeros") -> np.ndarray:
     >>> index_table(4, 2, 1, "reflect")
     array([2, 1, 0, 1, 2, 3, 2])
     """
-    if mode not in PADDING_MODES:
+    if not isinstance(mode, str) or mode not in PADDING_MODES:
         raise ValueError(f"padding_mode must be one of {', '.join(PADDING_MODES)}, got {mode!r}")
     check_sizes(1, n=n)
     length = whole(p0, "p0") + n + whole(p1, "p1")

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 __all__ = ["LONGEST", "BadImage", "Photo", "read_photo"]
 
@@ -79,6 +79,10 @@ def read_photo(path: str | Path | None = None) -> Photo:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as image:
                 return _photo(name, image)
+    except UnidentifiedImageError as error:
+        raise BadImage(
+            f"cannot read image {path}: it is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        ) from error
     except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise BadImage(f"cannot read image {path}: {' '.join(reason.split())}") from error

@@ -151,14 +151,15 @@ def _large(s: Section, it: Photo) -> None:
     s.figures(
         drawing(
             pictures.operator(rows, columns, ties, A.shape),
-            "<b>28 × 28 pixels, 3 × 3 kernel</b>: three thin bands of three diagonals each, and nothing else.",
+            "<b>28 × 28 pixels, 3 × 3 kernel</b>: three thin bands, one for each row of the kernel, of three weights each.",
             "Three thin diagonal bands in a large, otherwise empty matrix",
             wide=True,
         ),
         drawing(
             pictures.operator(rows[near], columns[near], ties[near], CORNER),
-            f"<b>Its upper left corner</b>, {CORNER[0]} rows and {CORNER[1]} columns: each line is one weight along its diagonal, "
-            f"in pieces of {y.shape[2]}, one for each row of the output.",
+            f"<b>Its upper left corner</b>, {CORNER[0]} rows and {CORNER[1]} columns: each line is one weight, on diagonal "
+            f"pieces of {y.shape[2]}, one for each row of the output; between them the window skips the 2 pixels where it would straddle two "
+            "rows of the image.",
             "Nine diagonals of short coloured lines",
             wide=True,
         ),
