@@ -19,6 +19,7 @@ from kernel_cases import (
     max_pool_cases,
     normalize_cases,
     pad_cases,
+    serves,
 )
 from kernel_geometries import SAME, TWO, Convolution
 
@@ -96,5 +97,7 @@ def runs_on(kernel: Kernel, size: str) -> bool:
     return SIZES.index(size) <= SIZES.index(largest)
 
 
-PAIRS = [(t, k) for t in timed() for k in KERNELS if k.op == t.case.op and runs_on(k, t.size)]
+PAIRS = [
+    (t, k) for t in timed() for k in KERNELS if k.op == t.case.op and runs_on(k, t.size) and serves(k, t.case)
+]
 """What is timed, in an order in which the kernels of one case follow one another."""

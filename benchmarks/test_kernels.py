@@ -4,6 +4,7 @@ Groups are an operation and a case, so a table compares the kernels that do the 
 """
 
 import pytest
+from kernel_cases import spread
 from realistic import PAIRS
 from verified import verified_call
 
@@ -18,7 +19,7 @@ from convkit.dispatch import load, why_not
 def test_kernel(benchmark, timed, kernel):
     if reason := why_not(kernel.backend):
         pytest.skip(f"{kernel.backend}: {reason}")
-    call = verified_call(timed.case, load(kernel).kernel)
+    call = verified_call(timed.case, load(kernel).kernel, spread(kernel))
     benchmark.group = timed.group
     benchmark.name = f"{kernel.backend} {kernel.algorithm}"
     benchmark(call)

@@ -25,7 +25,7 @@ from .conv_plan import (
     three_needs,
     turned,
 )
-from .dispatch import Call, last_call, pick
+from .dispatch import pick
 from .rules import Layer
 
 __all__ = ["ConvGradients", "conv1d", "conv1d_backward", "conv2d", "conv2d_backward"]
@@ -169,7 +169,7 @@ def _conv(
     algorithm: str,
     backend: str,
     out: np.ndarray | None,
-    made_ready: Callable[[Call, Layer], tuple] | None = None,
+    made_ready: Callable[[Layer], tuple] | None = None,
 ) -> np.ndarray:
     """Validate, plan, pick and call. `made_ready` gives a kernel's further arguments, if it has any."""
     x, w = operand(x, "x"), operand(w, "w")
@@ -182,7 +182,7 @@ def _conv(
     kernel = pick("conv2d", backend, algorithm, plan.layer)
     w = turned(w, flip)
     if x.size:
-        more = made_ready(last_call(), plan.layer) if made_ready else ()
+        more = made_ready(plan.layer) if made_ready else ()
         seen = (y.reshape(plan.y), x.reshape(plan.x), w.reshape(plan.w)) if plan.lifted else (y, x, w)
         kernel(*seen, b, *plan.tables, *more)
     return finish(y, out)

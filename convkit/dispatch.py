@@ -275,8 +275,8 @@ def pick(
     op : str
         An operation of :data:`KERNELS`.
     backend : str
-        ``"auto"`` takes the first of :data:`BACKENDS` that can run here and has the operation (and
-        the algorithm, where one is named); CUDA runs only if named.
+        ``"auto"`` takes the first of :data:`BACKENDS` that can run here and has the algorithm; CUDA runs
+        only if named.
     algorithm : str
         ``"auto"`` and ``"fastest"`` choose by the rules of :mod:`convkit.rules`.
     layer : Layer, optional
@@ -293,28 +293,14 @@ def pick(
     return call.kernel
 
 
+@lru_cache(maxsize=4096)
 def resolve(op: str, backend: str, algorithm: str, layer: Layer | None = None) -> Call:
     """Return what :func:`pick` would run, without noting it."""
-    if not (isinstance(backend, str) and isinstance(algorithm, str)):
-        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
-    return _pick(op, backend, algorithm, layer)
-
-
-@lru_cache(maxsize=4096)
-def _pick(op: str, backend: str, algorithm: str, layer: Layer | None) -> Call:
-    kernels = [k for k in KERNELS if k.op == op]
-    if algorithm in PREFERENCES:
-        order = PREFERENCES[algorithm](layer)
-        kernels = sorted((k for k in kernels if k.algorithm in order), key=lambda k: order.index(k.algorithm))
-    else:
-        known = sorted({k.algorithm for k in kernels})
-        kernels = [k for k in kernels if k.algorithm == algorithm]
-        if not kernels:
-            raise ValueError(
-                f"algorithm of {op} must be auto, fastest, {', '.join(known)}; got {algorithm!r}"
-            )
-        if layer and not any(k.serves is None or k.serves(layer) for k in kernels):
-            raise ValueError(f"{algorithm} needs {kernels[0].needs}, got {layer}")
+    order = PREFERENCES[algorithm](layer) if algorithm in PREFERENCES else (algorithm,)
+    kernels = [k for k in KERNELS if k.op == op and k.algorithm in order]
+    if not kernels:
+        known = sorted({k.algorithm for k in KERNELS if k.op == op})
+        raise ValueError(f"algorithm of {op} must be auto, fastest, {', '.join(known)}; got {algorithm!r}")
     if backend != "auto":
         if backend not in BACKENDS:
             raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
@@ -326,12 +312,14 @@ def _pick(op: str, backend: str, algorithm: str, layer: Layer | None) -> Call:
             raise ValueError(
                 f"backend {backend!r} has no {op} by algorithm {algorithm!r}; it is in: {', '.join(having)}"
             )
+    serving = [k for k in kernels if layer is None or k.serves is None or k.serves(layer)]
+    if not serving:
+        raise ValueError(f"{algorithm} needs {kernels[0].needs}, got {layer}")
     places = list(BACKENDS)
-    for wanted in dict.fromkeys(k.algorithm for k in kernels):
-        for kernel in sorted((k for k in kernels if k.algorithm == wanted), key=lambda k: places.index(k.backend)):
-            if backend == kernel.backend or (kernel.backend != "cuda" and not why_not(kernel.backend)):
-                return load(kernel)
-    reasons = "; ".join(f"{k.backend}: {why_not(k.backend) or 'runs only if named'}" for k in kernels)
+    for kernel in sorted(serving, key=lambda k: (order.index(k.algorithm), places.index(k.backend))):
+        if backend == kernel.backend or (kernel.backend != "cuda" and not why_not(kernel.backend)):
+            return load(kernel)
+    reasons = "; ".join(f"{k.backend}: {why_not(k.backend) or 'runs only if named'}" for k in serving)
     raise BackendUnavailable(f"nothing here runs {op} by algorithm {algorithm!r} ({reasons})")
 
 
@@ -339,8 +327,9 @@ def load(kernel: Kernel) -> Call:
     """Import the code behind a line of the registry."""
     module_name, _, function = kernel.place.partition(":")
     module = importlib.import_module(BACKENDS[kernel.backend]).load(module_name)
-    functions = (getattr(module, name) if name else None for name in (function, kernel.ready, kernel.workspace))
-    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, *functions)
+    ready, workspace = (getattr(module, name) if name else None for name in (kernel.ready, kernel.workspace))
+    main = getattr(module, function)
+    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, main, ready, workspace)
 
 
 # --- what there is -------------------------------------------------------------------------

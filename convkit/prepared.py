@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import IntOrInts, any_array, key, operand, vector
 from .conv import _conv
 from .conv_plan import Padding, turned
-from .dispatch import Call
+from .dispatch import last_call
 from .rules import Layer
 
 __all__ = ["PreparedConv2d", "prepare_conv2d"]
@@ -30,9 +30,10 @@ class PreparedConv2d:
         """Convolve images x, (N, IC, IH, IW) or (IC, IH, IW): see :func:`convkit.conv2d`."""
         return _convolve(x, self._w, self._b, self._options, out, self._made_ready)
 
-    def _made_ready(self, call: Call, layer: Layer) -> tuple:
-        """Return what a kernel takes beyond the filters; the first call that needs it makes it."""
-        if call.ready is None:
+    def _made_ready(self, layer: Layer) -> tuple:
+        """Return what the kernel that was picked takes beyond the filters; the first call makes it."""
+        call = last_call()
+        if call is None or call.ready is None:
             return ()
         with self._lock:
             made = self._ready.get(call.ready)
@@ -47,7 +48,7 @@ class PreparedConv2d:
 
 @any_array
 def _convolve(x: Any, w: np.ndarray, b: Any, options: dict[str, Any], out: Any, made_ready: Any) -> Any:
-    return _conv(2, x, w, b, *options.values(), out, made_ready)
+    return _conv(2, x, w, b, **options, flip=False, out=out, made_ready=made_ready)
 
 
 @any_array
@@ -95,5 +96,5 @@ def prepare_conv2d(
     b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
     numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options = {name: key(value, name) for name, value in numbers.items()}
-    options |= {"padding_mode": padding_mode, "flip": False, "algorithm": algorithm, "backend": backend}
+    options |= {"padding_mode": padding_mode, "algorithm": algorithm, "backend": backend}
     return PreparedConv2d(w, b, options)

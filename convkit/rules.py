@@ -43,7 +43,8 @@ class Layer(NamedTuple):
         cls, y: tuple[int, ...], x: tuple[int, ...], w: tuple[int, ...], SH: int, SW: int, DH: int, DW: int
     ) -> Layer:
         """Return the layer of three shapes, strides and dilations."""
-        return cls(x[0], x[1], w[0], x[1] // w[1], *w[2:], *y[2:], SH, SW, DH, DW)
+        (KH, KW), (OH, OW) = w[2:], y[2:]
+        return cls(x[0], x[1], w[0], x[1] // w[1], KH, KW, OH, OW, SH, SW, DH, DW)
 
     def __str__(self) -> str:
         return (

@@ -23,7 +23,9 @@ import numpy as np
 from kernel_geometries import CONVOLUTIONS, PADS, POOLS, Convolution
 from kernel_magnitudes import SPREAD, is_operand, magnitudes
 
+from convkit.dispatch import Kernel
 from convkit.geometry import adaptive_windows, index_table, max_pool_windows, pool_windows
+from convkit.rules import Layer
 
 KINDS = "integers", "reals", "nonfinite"
 
@@ -99,6 +101,19 @@ class Case:
         if self.op not in ("normalize", "normalize_backward"):  # their mean may be inf or NaN then
             operand.flat[-1] = np.inf
         operand.flat[:2] = np.nan
+
+
+def spread(kernel: Kernel) -> str | None:
+    """Return what names the error bound of a kernel that does more than reorder sums."""
+    return None if kernel.exact else kernel.algorithm
+
+
+def serves(kernel: Kernel, case: Case) -> bool:
+    """Tell whether a kernel can compute a case: some convolutions need a certain layer."""
+    if kernel.serves is None:
+        return True
+    (y,), (x, w, _, _, _, *steps), _ = case.arguments("float32")
+    return kernel.serves(Layer.of(y.shape, x.shape, w.shape, *steps))
 
 
 # --- convolution ---------------------------------------------------------------------------

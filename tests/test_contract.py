@@ -10,10 +10,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from comparator import assert_bits, assert_close, assert_equal
-from kernel_cases import CASES, Arguments
+from kernel_cases import CASES, Arguments, serves, spread
 
 from convkit import dispatch
-from convkit.rules import Layer
 
 DTYPES = "float32", "float64"
 GUARD = 17  # cells around each buffer; odd, so that arrays start where no vector would like them to
@@ -37,19 +36,6 @@ def load(kernel):
 def reference(op):
     (line,) = [k for k in dispatch.KERNELS if (k.op, k.backend, k.algorithm) == (op, "reference", "direct")]
     return dispatch.load(line).kernel
-
-
-def spread(kernel):
-    """Return what names the error bound of a kernel that does more than reorder sums."""
-    return None if kernel.exact else kernel.algorithm
-
-
-def serves(kernel, case):
-    """Tell whether a kernel can compute a case: some convolutions need a certain layer."""
-    if kernel.serves is None:
-        return True
-    (y,), (x, w, _, _, _, *steps), _ = case.arguments("float32")
-    return kernel.serves(Layer.of(y.shape, x.shape, w.shape, *steps))
 
 
 def every(kernels):

@@ -58,9 +58,9 @@ def test_auto_takes_the_first_backend_that_has_the_operation():
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"algorithm": "magic"}, "algorithm of conv2d must be auto, fastest, direct, .*; got 'magic'"),
-        ({"backend": "abacus"}, "backend must be auto, cython, numba, cuda, reference; got 'abacus'"),
-        ({"algorithm": "seven"}, "seven_loops; got 'seven'"),
+        ({"algorithm": "magic"}, "algorithm of conv2d must be auto, fastest, .*direct, .*; got 'magic'"),
+        ({"backend": "abacus"}, "backend must be auto, cython, numba, cuda, numpy, reference; got 'abacus'"),
+        ({"algorithm": "seven"}, "seven_loops, .*; got 'seven'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(options, error):
@@ -71,9 +71,9 @@ def test_unknown_names_are_answered_with_the_known_ones(options, error):
 @pytest.fixture
 def fresh_picks(monkeypatch):
     """A registry to be changed: nothing that was picked before or meanwhile is remembered."""
-    dispatch._pick.cache_clear()
+    dispatch.resolve.cache_clear()
     yield monkeypatch
-    dispatch._pick.cache_clear()
+    dispatch.resolve.cache_clear()
 
 
 def test_there_is_no_silent_fallback(fresh_picks):
