@@ -22,7 +22,7 @@ from convkit._ext.conv_gradient_loops cimport scatter_loops
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.panels cimport conv2d_by_panels
-from convkit._ext.phases cimport add_cells, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
+from convkit._ext.phases cimport add_block, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
 from convkit._ext.threads cimport threads_for
 from convkit._ext.transpose cimport LANES_MAX
 from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
@@ -76,7 +76,7 @@ cdef work_plan make_work_plan(
     if not a.straight:
         channels = min(channels, max(SUMS_BYTES//size//max(v.Q*h.Q, 1), MR))
     # Many channels of y, so that x is packed for many, but not at the price of too many visits to y.
-    channels = min(channels, kernels//max(min(OC, (TERMS_LEAST if a.straight else 4*TERMS_LEAST)//taps), 1))
+    channels = min(channels, kernels//max(min(OC, (TERMS_LEAST if a.straight else 9*TERMS_LEAST)//taps), 1))
     channels = max(channels - channels % MR, MR)
     a.groups = a.parts = 1
     a.terms = OC
@@ -167,7 +167,7 @@ cdef void add_phase(
 ) noexcept nogil:
     """Add a phase's sums to their cells of one image, block by block."""
     cdef Py_ssize_t size = sizeof(vec)//lanes(y), channels = t.G*t.M, cells = SUMS_BYTES//size//channels
-    cdef Py_ssize_t rows, cols, i, j, k, ih
+    cdef Py_ssize_t rows, cols, i, j
     cdef conv_shape p = shape_of(t, s, v, h)
     cdef vec *sums = <vec *> r.sums
     cols = min(h.Q, cells)
@@ -179,10 +179,7 @@ cdef void add_phase(
         for j in range(parts_of(h.Q, cols)):
             p.OW = min(cols, h.Q - j*cols)
             convolve(sums, x, w, <const vec *> r.zeros, r.ih_of + i*rows, r.iw_of + j*cols, &p, &r.conv)
-            for k in range(channels*p.OH):
-                ih = v.of[(i*rows + k % p.OH)*v.S]
-                if ih >= 0:
-                    add_cells(at(y, (k//p.OH*s.IH + ih)*s.IW), at(sums, k*p.OW), h, j*cols, p.OW)
+            add_block(y, s.IH, s.IW, sums, channels, p.OH, p.OW, v, i*rows, h, j*cols)
 
 
 cdef conv_shape shape_of(const task *t, const conv_shape *s, const phase *v, const phase *h) noexcept nogil:
