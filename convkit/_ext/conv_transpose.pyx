@@ -76,7 +76,7 @@ cdef work_plan make_work_plan(
     if not a.straight:
         channels = min(channels, max(SUMS_BYTES//size//max(v.Q*h.Q, 1), MR))
     # Many channels of y, so that x is packed for many, but not at the price of too many visits to y.
-    channels = min(channels, kernels//max(min(OC, (TERMS_LEAST if a.straight else 9*TERMS_LEAST)//taps), 1))
+    channels = min(channels, kernels//max(min(OC, (TERMS_LEAST if a.straight else 4*TERMS_LEAST)//taps), 1))
     channels = max(channels - channels % MR, MR)
     a.groups = a.parts = 1
     a.terms = OC
