@@ -74,10 +74,17 @@ cdef inline plan make_plan(
     return a
 
 
-cdef inline bint allocate(workspace *t, const plan *a, Py_ssize_t size, Py_ssize_t threads) noexcept nogil:
+cdef inline Py_ssize_t bytes_of_thread(const plan *a, Py_ssize_t size) noexcept nogil:
+    """Workspace for one thread, in whole cache lines."""
+    cdef Py_ssize_t bytes = a.terms*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size
+    return (bytes + 127) // 128*128
+
+
+cdef inline bint allocate(
+    workspace *t, const plan *a, Py_ssize_t size, Py_ssize_t threads
+) noexcept nogil:
     """Get every thread's workspace, all of it or none."""
-    t.bytes = a.terms*sizeof(Py_ssize_t) + (a.cells + a.columns)*size
-    t.bytes += 256 - t.bytes % 128  # threads write to cache lines of their own
+    t.bytes = bytes_of_thread(a, size)
     t.memory = <char *> malloc(threads*t.bytes)
     return t.memory != NULL
 
@@ -92,8 +99,8 @@ cdef inline void place_block(
 ) noexcept nogil:
     """Prepare the block of outputs that a unit stands for. The last one may be smaller, or empty."""
     cdef Py_ssize_t ow = unit % a.col_blocks*a.p.cols, oh = unit // a.col_blocks % a.row_blocks*a.p.rows
-    make_block(k, &a.p, s, ih_of, iw_of, min(oh, s.OH), min(ow, s.OW), max(<Py_ssize_t> 0, min(a.p.rows, s.OH - oh)),
-               max(<Py_ssize_t> 0, min(a.p.cols, s.OW - ow)))
+    oh, ow = min(oh, s.OH), min(ow, s.OW)
+    make_block(k, &a.p, s, ih_of, iw_of, oh, ow, min(a.p.rows, s.OH - oh), min(a.p.cols, s.OW - ow))
 
 
 cdef inline void dense_unit(
@@ -129,7 +136,8 @@ cdef inline void dense_unit(
             contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
                              start if c == 0 else NULL, M, &k.p, s)
         else:
-            flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &k.p, s)
+            flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M,
+                       &k.p, s)
 
 
 cdef inline void depthwise_units(
@@ -152,11 +160,12 @@ cdef inline void depthwise_units(
         fill_offsets(off, &k.p, 1, s.KH, s.KW)
         image = unit // blocks
         count = min(a.channels, last - unit)
-        pack(packed, at(x, image*s.IH*s.IW), count, (s.N*s.G - image)*s.IH*s.IW, &k, s, unit == first or blocks > 1)
+        pack(packed, at(x, image*s.IH*s.IW), count, (s.N*s.G - image)*s.IH*s.IW, &k, s,
+             unit == first or blocks > 1)
         for i in range(count):
             g = (image + i) % s.G
-            depthwise_channels(at(y, ((image + i)*OC + m)*OHW + k.oh*s.OW + k.ow), at(packed, i*k.p.channel), off,
-                            at(w, (g*OC + m)*taps), taps, at(b, g*OC + m), M, &k.p, s)
+            depthwise_channels(at(y, ((image + i)*OC + m)*OHW + k.oh*s.OW + k.ow), at(packed, i*k.p.channel),
+                               off, at(w, (g*OC + m)*taps), taps, at(b, g*OC + m), M, &k.p, s)
         unit += count
 
 

@@ -30,8 +30,8 @@ from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
 cnp.import_array()
 
 cdef enum:
-    WEIGHTS_BYTES = 900_000  # turned weights of a chunk
-    SUMS_BYTES = 200_000     # of one phase, on their way to y
+    WEIGHTS_BYTES = 800_000  # turned weights of a chunk
+    SUMS_BYTES = 190_000     # of one phase, on their way to y
     CHANNELS = 1024          # of a chunk, at most
     TERMS_LEAST = 256        # of a sum between its visits to y, if weights are many
     SPEED = 32               # multiply-adds that are done in a nanosecond, at least

@@ -12,7 +12,8 @@ from convkit._ext.vec cimport at, copy, held, inlined, lanes, load, splat, store
 
 
 cdef inline inlined any_window(
-    vec *sums, const vec *x, Py_ssize_t ldx, const Py_ssize_t *off, const vec *w, Py_ssize_t taps, const vec *start
+    vec *sums, const vec *x, Py_ssize_t ldx, const Py_ssize_t *off, const vec *w, Py_ssize_t taps,
+    const vec *start
 ) noexcept nogil:
     """Four vectors of outputs, of cells that are ldx apart: start + the sum over t of w[t] * x[off[t]]."""
     cdef vec sum0 = splat(start, 0), sum1 = sum0, sum2 = sum0, sum3 = sum0, weight
@@ -71,8 +72,8 @@ cdef inline inlined window_3x3(
 
 
 cdef inline inlined four_rows(
-    int window, vec *y, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t taps, const vec *start,
-    const layout *p, Py_ssize_t OW
+    int window, vec *y, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t taps,
+    const vec *start, const layout *p, Py_ssize_t OW
 ) noexcept nogil:
     """Compute a block of at least four rows; `window` is a constant, a stride of 3x3 or 0 for any.
 
@@ -97,7 +98,8 @@ cdef inline inlined four_rows(
 
 
 cdef inline void one_row(
-    vec *y, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t taps, const vec *start, Py_ssize_t cols
+    vec *y, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t taps, const vec *start,
+    Py_ssize_t cols
 ) noexcept nogil:
     """Compute a row of a block that has fewer than four: here the four vectors lie side by side."""
     cdef vec sums[4]
@@ -113,9 +115,9 @@ cdef inline void depthwise_channels(
     Py_ssize_t M, const layout *p, const conv_shape *s
 ) noexcept nogil:
     """Compute the output channels of one input channel, usually a single one."""
-    cdef Py_ssize_t m, oh
+    cdef Py_ssize_t _m, oh
     cdef bint small = s.KH == 3 and s.KW == 3 and s.DH == 1 and s.SH <= 2 and not p.v.own
-    for m in range(M):
+    for _m in range(M):
         if p.rows < 4:
             for oh in range(p.rows):
                 one_row(at(y, oh*s.OW), at(planes, oh*p.pitch), off, w, taps, start, p.cols)

@@ -68,8 +68,8 @@ cdef inline void gather_columns(
 
 
 cdef inline void contiguous_tiles(
-    vec *y, vec *columns, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t ldw, Py_ssize_t K,
-    const vec *start, Py_ssize_t M, const layout *p, const conv_shape *s
+    vec *y, vec *columns, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t ldw,
+    Py_ssize_t K, const vec *start, Py_ssize_t M, const layout *p, const conv_shape *s
 ) noexcept nogil:
     """Whole vectors by tiles; what is left over, less than a vector, by dot products."""
     cdef Py_ssize_t L = lanes(y), OHW = s.OH*s.OW, outputs = p.rows*p.cols, whole = outputs - outputs % L

@@ -13,9 +13,10 @@ the microkernel reads the planes as it read the panel. Rows are copied by vector
 
 What to expect
 --------------
-Copying now takes a few percent. Outputs at the ends of rows are computed in vain, 2 of 58 for a 3x3
-window on 56 pixels; and so is the rest of the last vector, 15 of 64 at 7x7 pixels. The planes of large
-images exceed the caches, and every block of 8 output channels reads all of them again.
+Copying now takes a few percent. Where rows are long, one plane serves all taps, and outputs at the ends
+of rows are computed in vain, 2 of 58 for a 3x3 window on 56 pixels; where they are short, each tap across
+has a plane of its own. The rest of the last vector is computed in vain too, 15 of 64 pixels at 7x7. And
+the planes of large images exceed the caches: every block of 8 output channels reads all of them again.
 """
 
 cimport numpy as cnp

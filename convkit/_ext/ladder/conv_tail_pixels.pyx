@@ -2,20 +2,19 @@
 
 What limited rung four
 ----------------------
-Small images. At 7x7, 49 pixels took four vectors of 16, and with every row's worthless outputs five; of
-what the core could multiply, 61 % was of use. (At 56x56 it was 97 %.)
+Small images. At 7x7, 49 pixels took four vectors of 16, so 23 % of what the core multiplied was of no
+use; and every tile went to scratch memory first, from which its rows were copied.
 
 The change
 ----------
-Where a row of outputs is short, each tap across gets a plane of its own, whose pitch is a row of y, so
-that no output is worthless, tiles go straight to y, and whole vectors run on across row ends. The
-pixels after the last whole vector are gathered, one row of cells a pixel; then a vector holds terms
-rather than pixels, and the weights of a channel are such vectors already.
+Where the planes' pitch is the length of a row of y, whole vectors go straight to y, across row ends. The
+pixels after the last whole vector are gathered, a row of cells for each; then a vector holds terms
+rather than pixels, and the weights of a channel are such vectors as they stand.
 
 What to expect
 --------------
-Efficiency that no longer depends on the image's size, but on whether planes and weights are in the
-cache: at 512 channels of 7x7, the weights of 8 output channels alone are 147 KB.
+Efficiency that depends no longer on the image's size, but on whether planes and weights are in the
+caches: at 512 channels of 7x7, the weights of 8 output channels alone are 147 KB.
 """
 
 cimport numpy as cnp
@@ -51,8 +50,8 @@ cdef void tail_pixels(
                 image = (n*s.IC + g*IC)*s.IH*s.IW
                 pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, n + g == 0)
                 if is_contiguous(&p, s):
-                    contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off, at(w, g*OC*K), K, K,
-                                     at(b, g*OC), OC, &p, s)
+                    contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off,
+                                     at(w, g*OC*K), K, K, at(b, g*OC), OC, &p, s)
                 else:
                     flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                                at(b, g*OC), OC, &p, s)

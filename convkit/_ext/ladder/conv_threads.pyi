@@ -12,3 +12,15 @@ def conv2d(
     DH: int,
     DW: int,
 ) -> None: ...
+def workspace_bytes(
+    y: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray,
+    ih_of: np.ndarray,
+    iw_of: np.ndarray,
+    SH: int,
+    SW: int,
+    DH: int,
+    DW: int,
+) -> int: ...

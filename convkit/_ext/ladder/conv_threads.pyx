@@ -18,8 +18,10 @@ Twice the speed on two cores, but for the smallest layers, where the threads tak
 cimport numpy as cnp
 from cython.parallel cimport prange
 
-from convkit._ext cimport conv_door
-from convkit._ext.blocks cimport allocate, convolve_units, make_plan, plan, release, workspace
+from convkit._ext cimport contract, conv_door
+from convkit._ext.blocks cimport (
+    allocate, bytes_of_thread, convolve_units, make_plan, plan, release, workspace
+)
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR
 from convkit._ext.panels cimport conv2d_by_panels
@@ -91,3 +93,16 @@ def conv2d(
 ):
     """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
     conv_door.conv2d(conv2d_f32, conv2d_f64, 80, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+
+
+def workspace_bytes(
+    cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
+    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+):
+    """Return how many bytes :func:`conv2d` allocates for each thread: never more than 2 MiB."""
+    cdef conv_shape s
+    cdef int typenum = contract.conv2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    cdef Py_ssize_t L = lanes(<vf *> NULL) if typenum == cnp.NPY_FLOAT32 else lanes(<vd *> NULL)
+    cdef Py_ssize_t size = 4 if typenum == cnp.NPY_FLOAT32 else 8
+    cdef plan a = make_plan(&s, <const Py_ssize_t *> ih_of.data, <const Py_ssize_t *> iw_of.data, L, size)
+    return bytes_of_thread(&a, size) if a.possible else 0
