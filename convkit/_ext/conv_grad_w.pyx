@@ -49,6 +49,7 @@ cdef struct task:
     Py_ssize_t oc, M  # the first output channel, and how many
     Py_ssize_t j, J   # the first column in the group, and how many
     Py_ssize_t panels
+    Py_ssize_t groups # that are done one after the other, with the same columns
     Py_ssize_t ldj    # from one output channel's weights to the next
     bint planes       # whether each column is a plane of x as it stands
     const Py_ssize_t *ih_of
@@ -88,7 +89,7 @@ cdef void add_panel(
             work.places[i] = (t.j + j + i)*P
     else:
         gather_all(<vec *> work.gathered, work.places, x, end, work.columns + j, J, s, b)
-    if t.M < FEW:
+    if s.OC//s.G < FEW:
         few_dots(t.M, J, sums, columns, work.places, at(dy, b.oh*s.OW + b.ow), P, K)
         return
     for i in range(J, V*L):
@@ -129,38 +130,48 @@ cdef inline void put(
             dw[m*t.ldj + j + i] = sums[m*NR + i] + (dw[m*t.ldj + j + i] if add else 0)
 
 
+cdef void add_image(
+    const task *t, workspace *work, const vec *dy, const vec *x, const vec *end, const conv_shape *s
+) noexcept nogil:
+    """Add an image's products, in blocks of whole rows of outputs or, if they are long, of parts of one."""
+    cdef Py_ssize_t strips = (s.OW + KC - 1)//KC, rows = max(KC//s.OW, 1), bands = (s.OH + rows - 1)//rows
+    cdef Py_ssize_t i, k, panel
+    cdef block b
+    for i in range(bands):
+        b.oh = i*s.OH//bands
+        b.rows = (i + 1)*s.OH//bands - b.oh
+        for k in range(strips):
+            b.ow = k*s.OW//strips
+            b.cols = (k + 1)*s.OW//strips - b.ow
+            for panel in range(t.panels):
+                add_panel(t, work, panel, dy, x, end, s, b)
+
+
 cdef void run_task(
-    const task *t, workspace *work, vec *dw, const vec *dy, const vec *x, const conv_shape *s, bint add
+    const task *t, workspace *work, vec *dw, const vec *dy, const vec *x, const vec *end,
+    const conv_shape *s, bint add
 ) noexcept nogil:
     """dw is the task's first weight, dy and x are its channels of the first image."""
-    cdef Py_ssize_t L = lanes(x), NR = NV*L, n, i, k, panel, x_image = s.IC*s.IH*s.IW
-    cdef Py_ssize_t bands, strips, rows
-    cdef const vec *end = at(x, (s.N - 1)*x_image + s.IC//s.G*s.IH*s.IW)
-    cdef block b
+    cdef Py_ssize_t L = lanes(x), NR = NV*L, n, i, g, j, J
+    cdef vec *sums = <vec *> work.sums
     for i in range(t.J):
         work.columns[i] = column_of(t.j + i, t.ih_of, t.iw_of, s)
     for i in range(KC):
         work.offsets[i] = i*NR
-    memset(work.sums, 0, t.panels*t.M*NV*sizeof(vec))
-    strips = (s.OW + KC - 1)//KC
-    rows = max(KC//s.OW, 1)
-    bands = (s.OH + rows - 1)//rows
-    for n in range(s.N):
-        for i in range(bands):
-            b.oh = i*s.OH//bands
-            b.rows = (i + 1)*s.OH//bands - b.oh
-            for k in range(strips):
-                b.ow = k*s.OW//strips
-                b.cols = (k + 1)*s.OW//strips - b.ow
-                for panel in range(t.panels):
-                    add_panel(t, work, panel, at(dy, n*s.OC*s.OH*s.OW), at(x, n*x_image), end, s, b)
-    for panel in range(t.panels):
-        k = first_column(t, panel, L)
-        i = first_column(t, panel + 1, L) - k
-        if vec is vf:
-            put(<float *> dw, t, <float *> at(<vec *> work.sums, panel*t.M*NR), NR, k, i, add)
-        else:
-            put(<double *> dw, t, <double *> at(<vec *> work.sums, panel*t.M*NR), NR, k, i, add)
+    for g in range(t.groups):
+        memset(work.sums, 0, t.panels*t.M*NV*sizeof(vec))
+        for n in range(s.N):
+            add_image(t, work, at(dy, n*s.OC*s.OH*s.OW), at(x, n*s.IC*s.IH*s.IW), end, s)
+        for i in range(t.panels):
+            j = first_column(t, i, L)
+            J = first_column(t, i + 1, L) - j
+            if vec is vf:
+                put(<float *> dw, t, <float *> at(sums, i*t.M*NR), NR, j, J, add)
+            else:
+                put(<double *> dw, t, <double *> at(sums, i*t.M*NR), NR, j, J, add)
+        dw = at(dw, s.OC//s.G*t.ldj)
+        dy = at(dy, s.OC//s.G*s.OH*s.OW)
+        x = at(x, s.IC//s.G*s.IH*s.IW)
 
 
 # --- all of them ---------------------------------------------------------------------------
@@ -177,37 +188,39 @@ cdef void grad_w(
     """Fill dw, or add to it; work has room for as many threads."""
     cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, J = IC*s.KH*s.KW, L = lanes(x), i
     cdef Py_ssize_t panels = (J + NV*L - 1)//(NV*L), tiles = (M + MR - 1)//MR
-    cdef Py_ssize_t parts = (M + MC - 1)//MC, groups, at_once
-    # A task has as many panels as its sums have room for, but each thread gets a task.
+    cdef Py_ssize_t parts = (M + MC - 1)//MC, chunks, at_once, groups = 1
+    # A task has as many panels as its sums have room for, or several groups; but each thread gets some.
     at_once = min(<Py_ssize_t> PANELS, MC//((tiles + parts - 1)//parts*MR))
-    groups = min(max((panels + at_once - 1)//at_once, threads), panels)
-    if s.G*groups*parts < threads:
+    chunks = min(max((panels + at_once - 1)//at_once, threads if s.G < threads else 1), panels)
+    if s.G*chunks*parts < threads:
         parts = min(<Py_ssize_t> threads, tiles)
-    for i in prange(s.G*groups*parts, schedule="dynamic", num_threads=threads):
-        one_of(i, parts, groups, dw, dy, x, ih_of, iw_of, s, work + threadid(), add)
+    if chunks*parts == 1:
+        groups = (s.G + 4*threads - 1)//(4*threads)
+    for i in prange((s.G + groups - 1)//groups*chunks*parts, schedule="dynamic", num_threads=threads):
+        one_of(i, groups, chunks, parts, dw, dy, x, ih_of, iw_of, s, work + threadid(), add)
 
 
 cdef void one_of(
-    Py_ssize_t i, Py_ssize_t parts, Py_ssize_t groups, vec *dw, const vec *dy, const vec *x,
+    Py_ssize_t i, Py_ssize_t groups, Py_ssize_t chunks, Py_ssize_t parts, vec *dw, const vec *dy, const vec *x,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, bint add
 ) noexcept nogil:
-    """Run task i. Parts have whole tiles of output channels, groups have whole vectors of columns."""
+    """Run task i. Parts have whole tiles of output channels, chunks have whole vectors of columns."""
     cdef task t
-    cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, L = lanes(x), g = i//(groups*parts)
-    cdef Py_ssize_t part = i % parts, tiles = (M + MR - 1)//MR
-    cdef Py_ssize_t group = i//parts % groups, vectors
-    t.ldj = IC*s.KH*s.KW
-    vectors = (t.ldj + L - 1)//L
+    cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, L = lanes(x), J = IC*s.KH*s.KW, vectors = (J + L - 1)//L
+    cdef Py_ssize_t part = i % parts, tiles = (M + MR - 1)//MR, chunk = i//parts % chunks, g = i//parts//chunks*groups
+    t.groups = min(groups, s.G - g)
+    t.ldj = J
     t.oc = part*tiles//parts*MR
     t.M = min((part + 1)*tiles//parts*MR, M) - t.oc
-    t.j = group*vectors//groups*L
-    t.J = min((group + 1)*vectors//groups*L, t.ldj) - t.j
+    t.j = chunk*vectors//chunks*L
+    t.J = min((chunk + 1)*vectors//chunks*L, J) - t.j
     t.panels = (t.J + NV*L - 1)//(NV*L)
     t.ih_of, t.iw_of = ih_of, iw_of
     t.planes = (s.KH*s.KW == 1 and s.OH == s.IH and s.OW == s.IW and (s.SH == 1 or s.OH == 1)
                 and (s.SW == 1 or s.OW == 1) and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW))
     t.oc += g*M
-    run_task(&t, work, at(dw, t.oc*t.ldj + t.j), at(dy, t.oc*s.OH*s.OW), at(x, g*IC*s.IH*s.IW), s, add)
+    run_task(&t, work, at(dw, t.oc*J + t.j), at(dy, t.oc*s.OH*s.OW), at(x, g*IC*s.IH*s.IW),
+             at(x, s.N*s.IC*s.IH*s.IW), s, add)
 
 
 # --- from C --------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from convkit._ext.conv_gradient_loops cimport scatter_loops
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.panels cimport conv2d_by_panels
-from convkit._ext.phases cimport add_cells, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
+from convkit._ext.phases cimport add_block, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
 from convkit._ext.threads cimport threads_for
 from convkit._ext.transpose cimport LANES_MAX
 from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
@@ -30,8 +30,8 @@ from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
 cnp.import_array()
 
 cdef enum:
-    WEIGHTS_BYTES = 900_000  # turned weights of a chunk
-    SUMS_BYTES = 200_000     # of one phase, on their way to y
+    WEIGHTS_BYTES = 800_000  # turned weights of a chunk
+    SUMS_BYTES = 190_000     # of one phase, on their way to y
     CHANNELS = 1024          # of a chunk, at most
     TERMS_LEAST = 256        # of a sum between its visits to y, if weights are many
     SPEED = 32               # multiply-adds that are done in a nanosecond, at least
@@ -167,7 +167,7 @@ cdef void add_phase(
 ) noexcept nogil:
     """Add a phase's sums to their cells of one image, block by block."""
     cdef Py_ssize_t size = sizeof(vec)//lanes(y), channels = t.G*t.M, cells = SUMS_BYTES//size//channels
-    cdef Py_ssize_t rows, cols, i, j, k, ih
+    cdef Py_ssize_t rows, cols, i, j
     cdef conv_shape p = shape_of(t, s, v, h)
     cdef vec *sums = <vec *> r.sums
     cols = min(h.Q, cells)
@@ -179,10 +179,7 @@ cdef void add_phase(
         for j in range(parts_of(h.Q, cols)):
             p.OW = min(cols, h.Q - j*cols)
             convolve(sums, x, w, <const vec *> r.zeros, r.ih_of + i*rows, r.iw_of + j*cols, &p, &r.conv)
-            for k in range(channels*p.OH):
-                ih = v.of[(i*rows + k % p.OH)*v.S]
-                if ih >= 0:
-                    add_cells(at(y, (k//p.OH*s.IH + ih)*s.IW), at(sums, k*p.OW), h, j*cols, p.OW)
+            add_block(y, s.IH, s.IW, sums, channels, p.OH, p.OW, v, i*rows, h, j*cols)
 
 
 cdef conv_shape shape_of(const task *t, const conv_shape *s, const phase *v, const phase *h) noexcept nogil:

@@ -11,8 +11,8 @@ with x counting as zero beyond its ends, as an index table says. Without a strid
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.transpose cimport LANES_MAX, transpose_rows
-from convkit._ext.vec cimport at, lanes, load, move, separate, store, vd, vec, vf
+from convkit._ext.transpose cimport LANES_MAX, transpose_rows, zip_high, zip_low
+from convkit._ext.vec cimport at, inlined, lanes, load, move, separate, store, vd, vec, vf, zero
 
 cdef extern from *:
     r"""
@@ -209,23 +209,54 @@ cdef inline void add_cell(vec *y, Py_ssize_t i, const vec *sums, Py_ssize_t q) n
         (<double *> y)[i] += (<const double *> sums)[q]
 
 
-cdef inline void add_cells(
-    vec *y, const vec *sums, const phase *f, Py_ssize_t first, Py_ssize_t Q
+cdef inline inlined add_run(vec *y, const vec *sums, Py_ssize_t n, Py_ssize_t S) noexcept nogil:
+    """Add n sums to every S-th cell of y; S may be a constant."""
+    cdef Py_ssize_t i = 0, L = lanes(y)
+    if S == 1:
+        while i + L <= n:
+            store(y, i, load(y, i) + load(sums, i))
+            i += L
+    elif S == 2:
+        while i + L < n:  # so that the zeros, which go to the cells between, do not go beyond them
+            store(y, 2*i, load(y, 2*i) + zip_low(load(sums, i), zero(y)))
+            store(y, 2*i + L, load(y, 2*i + L) + zip_high(load(sums, i), zero(y)))
+            i += L
+    while i < n:
+        add_cell(y, i*S, sums, i)
+        i += 1
+
+
+cdef inline inlined add_rows(
+    vec *y, Py_ssize_t IH, Py_ssize_t IW, const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
+    const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col, Py_ssize_t S
 ) noexcept nogil:
-    """Add Q sums to the cells of a row of y that they belong to, from the phase's cell `first` on."""
-    cdef Py_ssize_t q, i, start = min(max(f.start, first), first + Q), stop = max(min(f.stop, first + Q), start)
-    cdef vec *run
-    for q in range(first, start):
-        if f.of[q*f.S] >= 0:
-            add_cell(y, f.of[q*f.S], sums, q - first)
-    if stop > start:
-        run = at(y, f.of[start*f.S])
-        if f.S == 2:  # a constant spares the compiler the multiplications
-            for i in range(stop - start):
-                add_cell(run, 2*i, sums, start - first + i)
-        else:
-            for i in range(stop - start):
-                add_cell(run, i*f.S, sums, start - first + i)
-    for q in range(stop, first + Q):
-        if f.of[q*f.S] >= 0:
-            add_cell(y, f.of[q*f.S], sums, q - first)
+    cdef Py_ssize_t c, r, q, ih, start = min(max(h.start - col, 0), cols), stop = max(min(h.stop - col, cols), start)
+    cdef Py_ssize_t first = h.of[(col + start)*S] if stop > start else 0
+    cdef const Py_ssize_t *iw_of = h.of + col*S
+    cdef vec *y_row
+    for c in range(channels):
+        for r in range(rows):
+            ih = v.of[(row + r)*v.S]
+            if ih >= 0:
+                y_row = at(y, (c*IH + ih)*IW)
+                for q in range(start):
+                    if iw_of[q*S] >= 0:
+                        add_cell(y_row, iw_of[q*S], sums, q)
+                add_run(at(y_row, first), at(sums, start), stop - start, S)
+                for q in range(stop, cols):
+                    if iw_of[q*S] >= 0:
+                        add_cell(y_row, iw_of[q*S], sums, q)
+            sums = at(sums, cols)
+
+
+cdef inline separate add_block(
+    vec *y, Py_ssize_t IH, Py_ssize_t IW, const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
+    const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col
+) noexcept nogil:
+    """Add sums[channels, rows, cols] to the cells of y that they belong to, from the phases' cells (row, col) on."""
+    if h.S == 1:
+        add_rows(y, IH, IW, sums, channels, rows, cols, v, row, h, col, 1)
+    elif h.S == 2:
+        add_rows(y, IH, IW, sums, channels, rows, cols, v, row, h, col, 2)
+    else:
+        add_rows(y, IH, IW, sums, channels, rows, cols, v, row, h, col, h.S)

@@ -31,16 +31,28 @@ cdef extern from *:
     vd zip_high_d "convkit_zip_high_d"(vd a, vd b) noexcept nogil
 
 
+cdef inline vec zip_low(vec a, vec b) noexcept nogil:
+    """Lane 0 of both, lane 1 of both, and so on, for the first half of their lanes."""
+    if vec is vf:
+        return zip_low_f(a, b)
+    else:
+        return zip_low_d(a, b)
+
+
+cdef inline vec zip_high(vec a, vec b) noexcept nogil:
+    """The same for the second half."""
+    if vec is vf:
+        return zip_high_f(a, b)
+    else:
+        return zip_high_d(a, b)
+
+
 cdef inline inlined zip_halves(vec *to, const vec *a, int L) noexcept nogil:
-    """Zip vector i with vector i + L/2, for each i: lane 0 of both, lane 1 of both, and so on."""
+    """Zip vector i with vector i + L/2, for each i."""
     cdef int i
     for i in range(L//2):
-        if vec is vf:
-            to[2*i] = zip_low_f(a[i], a[i + L//2])
-            to[2*i + 1] = zip_high_f(a[i], a[i + L//2])
-        else:
-            to[2*i] = zip_low_d(a[i], a[i + L//2])
-            to[2*i + 1] = zip_high_d(a[i], a[i + L//2])
+        to[2*i] = zip_low(a[i], a[i + L//2])
+        to[2*i + 1] = zip_high(a[i], a[i + L//2])
 
 
 cdef inline inlined transpose(

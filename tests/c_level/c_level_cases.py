@@ -47,6 +47,14 @@ CONVOLUTIONS += [
     *((2, channels, 5, 4, 24 - channels, 1, 1, 1, 1, 1, 0) for channels in (7, 8, 9, 15, 16, 17)),
     *((1, channels, 5, 5, 24 - channels, 3, 3, 1, 1, 1, 1) for channels in (7, 8, 9, 15, 16, 17)),
     (2, 17, 5, 5, 17, 3, 3, 17, 1, 1, 1),  # depthwise
+    (1, 9, 7, 7, 17, 3, 3, 1, 1, 1, 1),  # short rows, and pixels that fill no vector
+    (2, 5, 7, 7, 9, 1, 1, 1, 1, 1, 0),  # x is read in place, up to its end
+    (1, 3, 19, 35, 8, 7, 7, 1, 2, 1, 3),
+    (1, 140, 5, 7, 9, 3, 3, 1, 1, 1, 1),  # more terms than one block takes
+    (1, 140, 3, 25, 9, 3, 3, 1, 1, 1, 1),
+    (1, 2, 1, 9000, 3, 1, 9, 1, 1, 1, 0),  # a signal
+    *((1, 5, H, W, 5, 3, 3, 5, S, 1, 1) for H, W in ((3, 40), (7, 7), (14, 14), (9, 33)) for S in (1, 2)),
+    (1, 3, 9, 9, 6, 5, 5, 3, 1, 2, 4),
     (1, 3, 3, 700, 4, 3, 3, 1, 1, 1, 1),  # rows longer than a block of pixels
     (1, 2, 3, 1400, 9, 2, 5, 1, 2, 3, 3),
     (1, 9, 7, 7, 17, 3, 3, 1, 1, 1, 1),  # short rows, and pixels that fill no vector

@@ -44,6 +44,24 @@ def conv():
     return _ext.load("ladder.conv_seven_loops").conv2d, good
 
 
+@pytest.fixture
+def gradients():
+    """Return the kernels of convolution's gradients by name, and good arguments for each."""
+    tables = {"ih_of": index_table(5, 0, 0), "iw_of": index_table(5, 0, 0), "SH": 1, "SW": 2, "DH": 1, "DW": 2}
+    x, w, y = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 2)), np.ones((2, 6, 3, 2))
+    return {
+        "conv_transpose2d": (
+            _ext.load("conv_transpose").conv_transpose2d,
+            {"y": np.empty_like(x), "x": y, "w": w, "b": np.zeros(4), **tables},
+        ),
+        "conv2d_grad_w": (
+            _ext.load("conv_grad_w").conv2d_grad_w,
+            {"dw": np.empty_like(w), "dy": y, "x": x, **tables},
+        ),
+        "conv2d_grad_b": (_ext.load("conv_grad_b").conv2d_grad_b, {"db": np.empty(6), "dy": y}),
+    }
+
+
 def misaligned(shape: tuple[int, ...]) -> np.ndarray:
     size = 4 * int(np.prod(shape))
     return np.zeros(size + 1, np.uint8)[1:].view(np.float32).reshape(shape)
@@ -123,14 +141,38 @@ def test_conv_refuses(conv, name, bad, message):
         conv2d(**good | {name: bad})
 
 
+@pytest.mark.parametrize(
+    ("op", "name", "bad", "message"),
+    [
+        ("conv_transpose2d", "b", np.zeros(6), "length of b must be 4, got 6"),
+        ("conv_transpose2d", "x", np.ones((3, 6, 3, 2)), "images of x must be 2, got 3"),
+        ("conv_transpose2d", "x", np.ones((2, 5, 3, 2)), "channels of x must be 6, got 5"),
+        ("conv_transpose2d", "w", np.ones((6, 3, 3, 2)), "no groups of 3 inputs"),
+        ("conv_transpose2d", "ih_of", index_table(5, 0, 0)[:-1], "too few"),
+        ("conv2d_grad_w", "dw", np.empty((5, 2, 3, 2)), "channels of dy must be 5, got 6"),
+        ("conv2d_grad_w", "dw", np.empty((6, 3, 3, 2)), "no groups of 3 inputs"),
+        ("conv2d_grad_w", "dy", np.ones((1, 6, 3, 2)), "images of dy must be 2, got 1"),
+        ("conv2d_grad_w", "SW", 3, "too few"),
+        ("conv2d_grad_w", "iw_of", np.array([0, 1, 2, 3, 5]), r"iw_of\[4\] must be from -1 to 4, got 5"),
+        ("conv2d_grad_b", "db", np.empty(5), "channels of dy must be 5, got 6"),
+        ("conv2d_grad_b", "dy", np.ones((6, 6)), "dy must have 4 axes"),
+    ],
+)
+def test_gradients_refuse(gradients, op, name, bad, message):
+    kernel, good = gradients[op]
+    with pytest.raises(ValueError, match=message):
+        kernel(**good | {name: bad})
+
+
 def test_a_size_beyond_64_bits_is_an_overflow_error(conv):
     conv2d, good = conv
     with pytest.raises(OverflowError):
         conv2d(**good | {"SH": 2**63})
 
 
-def test_good_arguments_are_good(pad, conv):
-    for kernel, good in (pad, conv):
-        good["y"].fill(np.nan)
+def test_good_arguments_are_good(pad, conv, gradients):
+    for kernel, good in (pad, conv, *gradients.values()):
+        out = next(iter(good.values()))
+        out.fill(np.nan)
         kernel(**good)
-        assert not np.isnan(good["y"]).any()
+        assert not np.isnan(out).any()
