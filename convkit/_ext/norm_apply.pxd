@@ -170,10 +170,10 @@ cdef inline void scale_columns(
     cdef real m[COLUMNS]
     cdef real a[COLUMNS]
     cdef real c[COLUMNS]
-    cdef Py_ssize_t n, g, l, w, i = 0, first
+    cdef Py_ssize_t n, g, cell, w, i = 0, first
     for g in range(b.g0, b.g1):
-        for l in range(s.L):
-            w = g % s.W*s.P + l//s.S
+        for cell in range(s.L):
+            w = g % s.W*s.P + cell//s.S
             coefficients(m + i, a + i, c + i, mean[g - b.g0], invstd[g - b.g0]*weight[w], bias[w])
             i += 1
     for n in range(b.n0, b.n1):

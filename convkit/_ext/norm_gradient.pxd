@@ -128,7 +128,7 @@ cdef inline void gradient_groups(
     const real *weight, const double *means, const norm *s, block b, bint streaming
 ) noexcept nogil:
     """Group and layer norm: P planes in a run, or P elements, each with a weight of its own."""
-    cdef Py_ssize_t n, g, p, l, end, run
+    cdef Py_ssize_t n, g, p, cell, end, run
     cdef const real *w
     cdef real m, r, a, k, e
     for n in range(b.n0, b.n1):
@@ -137,17 +137,17 @@ cdef inline void gradient_groups(
             w = weight + g % s.W*s.P
             coefficients(&m, &r, &k, &e, mean[g], invstd[g], means[g - b.g0], means[b.g1 - 2*b.g0 + g])
             if s.S == 1:
-                l = run + b.l0
-                gradient_run_by_weights(dx + l, dy + l, x + l, b.l1 - b.l0, m, r, w + b.l0, k, e)
+                cell = run + b.l0
+                gradient_run_by_weights(dx + cell, dy + cell, x + cell, b.l1 - b.l0, m, r, w + b.l0, k, e)
                 continue
             for p in range(b.l0//s.S, (b.l1 - 1)//s.S + 1):
-                l = run + max(b.l0, p*s.S)
+                cell = run + max(b.l0, p*s.S)
                 end = run + min(b.l1, (p + 1)*s.S)
                 a = <real> (invstd[g]*w[p])
                 if streaming:
-                    gradient_run_streaming(dx + l, dy + l, x + l, end - l, m, r, a, k, e)
+                    gradient_run_streaming(dx + cell, dy + cell, x + cell, end - cell, m, r, a, k, e)
                 else:
-                    gradient_run(dx + l, dy + l, x + l, end - l, m, r, a, k, e)
+                    gradient_run(dx + cell, dy + cell, x + cell, end - cell, m, r, a, k, e)
 
 
 cdef inline void gradient_columns(
@@ -172,16 +172,33 @@ cdef inline void gradient_columns(
             dx[first + i] = dy[first + i]*a[i] - ((x[first + i] - m[i])*r[i]*k[i] + e[i])
 
 
+cdef inline void times_run(real *y, const real *x, Py_ssize_t n, real a) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = x[i]*a
+
+
+cdef inline void times_weights(
+    real *y, const real *x, Py_ssize_t n, const real *weight, double invstd
+) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        y[i] = x[i]*<real> (weight[i]*invstd)
+
+
 cdef inline void gradient_given(
     real *dx, const real *dy, const double *invstd, const real *weight, const norm *s, block b
 ) noexcept nogil:
     """dx = a*dy, of a block whose statistics do not depend on x."""
-    cdef Py_ssize_t n, g, p, l, run
-    cdef real a
-    for n in range(b.n0, b.n1):
+    cdef Py_ssize_t n, g, p, cell, run
+    for n in range(b.n1 - 1, b.n0 - 1, -1):
         for g in range(b.g0, b.g1):
             run = (n*s.G + g)*s.L
+            if s.S == 1:
+                times_weights(dx + run + b.l0, dy + run + b.l0, b.l1 - b.l0, weight + g % s.W*s.P + b.l0,
+                              invstd[g])
+                continue
             for p in range(b.l0//s.S, (b.l1 - 1)//s.S + 1):
-                a = <real> (invstd[g]*weight[g % s.W*s.P + p])
-                for l in range(run + max(b.l0, p*s.S), run + min(b.l1, (p + 1)*s.S)):
-                    dx[l] = dy[l]*a
+                cell = run + max(b.l0, p*s.S)
+                times_run(dx + cell, dy + cell, run + min(b.l1, (p + 1)*s.S) - cell,
+                          <real> (invstd[g]*weight[g % s.W*s.P + p]))

@@ -19,7 +19,7 @@ cdef extern from *:
         Py_ssize_t chunks;              /* of one statistic                                  */
         Py_ssize_t width;               /* statistics in a strip                             */
     };
-    /* Elements n0 <= n < n1, l0 <= l < l1 of statistics g0 <= g < g1, for l = p*S + s. */
+    /* Cells l0 to l1 - 1, where cell p*S + s is element (p, s), of runs n0 to n1 - 1 of g0 to g1 - 1. */
     struct convkit_block { Py_ssize_t g0, g1, n0, n1, l0, l1; };
     #endif
     """

@@ -99,15 +99,15 @@ cdef inline void run_products(
     const real *dy, const real *x, const real *weight, Py_ssize_t start, Py_ssize_t stop, real m,
     const norm *s, real *sum_z, real *sum_zd
 ) noexcept nogil:
-    """Add elements start <= l < stop of a run; weight is that of its statistic, of P values."""
-    cdef Py_ssize_t p, l, end
+    """Add elements start <= cell < stop of a run; weight is that of its statistic, of P values."""
+    cdef Py_ssize_t p, cell, end
     if s.S == 1:
         add_products(dy + start, x + start, stop - start, m, weight + start, True, sum_z, sum_zd)
         return
     for p in range(start//s.S, (stop - 1)//s.S + 1):
-        l = max(start, p*s.S)
+        cell = max(start, p*s.S)
         end = min(stop, (p + 1)*s.S)
-        add_products(dy + l, x + l, end - l, m, weight + p, False, sum_z, sum_zd)
+        add_products(dy + cell, x + cell, end - cell, m, weight + p, False, sum_z, sum_zd)
 
 
 cdef inline void chunk_products(
@@ -121,28 +121,28 @@ cdef inline void chunk_products(
     cdef real one = 1
     cdef real a[WIDTH*LANES]
     cdef real c[WIDTH*LANES]
-    cdef Py_ssize_t n, g, l, stop, run, width = b.g1 - b.g0, added = 0
+    cdef Py_ssize_t n, g, cell, stop, run, width = b.g1 - b.g0, added = 0
     for g in range(width):
         sum_z[g] = sum_zd[g] = 0
     for g in range(width*LANES):
         a[g] = c[g] = 0
     for n in range(b.n0, b.n1):
-        l = b.l0
-        while l < b.l1:
-            stop = min(b.l1, l + EXACT)
-            added += stop - l
+        cell = b.l0
+        while cell < b.l1:
+            stop = min(b.l1, cell + EXACT)
+            added += stop - cell
             for g in range(width):
                 run = (n*s.G + b.g0 + g)*s.L
                 if s.P == 1:
-                    add_products(dy + run + l, x + run + l, stop - l, <real> mean[b.g0 + g],
+                    add_products(dy + run + cell, x + run + cell, stop - cell, <real> mean[b.g0 + g],
                                  &one, False, a + g*LANES, c + g*LANES)
                     continue
-                run_products(dy + run, x + run, weight + (b.g0 + g) % s.W*s.P, l, stop,
+                run_products(dy + run, x + run, weight + (b.g0 + g) % s.W*s.P, cell, stop,
                              <real> mean[b.g0 + g], s, a + g*LANES, c + g*LANES)
             if added + min(b.l1 - b.l0, <Py_ssize_t> EXACT) > EXACT:
                 empty(sum_z, sum_zd, a, c, width)
                 added = 0
-            l = stop
+            cell = stop
     empty(sum_z, sum_zd, a, c, width)
     for g in range(width):
         if isfinite(sum_z[g]):
@@ -166,7 +166,7 @@ cdef inline void chunk_products_of_columns(
     cdef double a[COLUMNS]
     cdef double c[COLUMNS]
     cdef double m[COLUMNS]
-    cdef Py_ssize_t n, g, l, i, first, C = (b.g1 - b.g0)*s.L
+    cdef Py_ssize_t n, g, cell, i, first, C = (b.g1 - b.g0)*s.L
     for i in range(C):
         a[i] = c[i] = 0
         m[i] = mean[b.g0 + i//s.L]
@@ -177,7 +177,7 @@ cdef inline void chunk_products_of_columns(
             c[i] += dy[first + i]*(x[first + i] - m[i])
     for g in range(b.g1 - b.g0):
         sum_z[g] = sum_zd[g] = 0
-        for l in range(s.L):
-            w = weight[(b.g0 + g) % s.W*s.P + l//s.S] if s.P > 1 else <real> 1
-            sum_z[g] += a[g*s.L + l]*w
-            sum_zd[g] += c[g*s.L + l]*w
+        for cell in range(s.L):
+            w = weight[(b.g0 + g) % s.W*s.P + cell//s.S] if s.P > 1 else <real> 1
+            sum_z[g] += a[g*s.L + cell]*w
+            sum_zd[g] += c[g*s.L + cell]*w

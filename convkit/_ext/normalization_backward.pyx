@@ -18,6 +18,7 @@ from libc.stdlib cimport free, malloc
 
 from convkit._ext cimport contract
 from convkit._ext.lane_sums cimport real
+from convkit._ext.norm_apply cimport residue
 from convkit._ext.norm_gradient cimport gradient_block, gradient_given
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, block, ceil_div, chunk_of, norm, plan
 from convkit._ext.norm_products cimport chunk_products, chunk_products_of_columns
@@ -25,6 +26,10 @@ from convkit._ext.streaming cimport stream_end, worth_streaming
 from convkit._ext.threads cimport threads_for
 
 cnp.import_array()
+
+cdef enum:
+    NEIGHBOURS = 128  # columns at once: their sums stay in L1, and there are enough of them for threads
+    ROWS = 64        # that they add up in the elements' precision
 
 
 # --- a chunk -------------------------------------------------------------------------------
@@ -168,22 +173,40 @@ cdef void shared_weights_of_columns(
     real *dweight, real *dbias, const real *dy, const real *x, const double *mean,
     const double *invstd, const norm *s, Py_ssize_t first, Py_ssize_t stop
 ) noexcept nogil:
-    """The same for S = 1, and for neighbours first <= i < stop of one row of weights: down columns."""
-    cdef double bias[NEIGHBOURS]
-    cdef double slope[NEIGHBOURS]
-    cdef Py_ssize_t k, n, g, i, run
-    for i in range(stop - first):
+    """The same for S = 1, and for neighbours first <= i < stop of one row of weights: down columns.
+
+    As in norm_products.pxd, sums keep the elements' precision for some rows at a time.
+    """
+    cdef real bias[NEIGHBOURS]
+    cdef real slope[NEIGHBOURS]
+    cdef double biases[NEIGHBOURS]
+    cdef double slopes[NEIGHBOURS]
+    cdef Py_ssize_t row, g, i, run, rows = s.N*(s.G//s.W)
+    for i in range(NEIGHBOURS):
         bias[i] = slope[i] = 0
-    for k in range(s.G//s.W):
-        g = k*s.W + first//s.P
-        for n in range(s.N):
-            run = (n*s.G + g)*s.P + first % s.P
-            for i in range(stop - first):
-                bias[i] += dy[run + i]
-                slope[i] += dy[run + i]*((x[run + i] - mean[g])*invstd[g])
+        biases[i] = slopes[i] = 0
+    for row in range(rows):
+        g = row//s.N*s.W + first//s.P
+        run = (row % s.N*s.G + g)*s.P + first % s.P
+        add_row(bias, slope, dy + run, x + run, stop - first, mean[g], invstd[g])
+        if row % ROWS == ROWS - 1 or row == rows - 1:
+            for i in range(NEIGHBOURS):
+                biases[i] += bias[i]
+                slopes[i] += slope[i]
+                bias[i] = slope[i] = 0
     for i in range(stop - first):
-        dbias[first + i] = <real> bias[i]
-        dweight[first + i] = <real> slope[i]
+        dbias[first + i] = <real> biases[i]
+        dweight[first + i] = <real> slopes[i]
+
+
+cdef inline void add_row(
+    real *bias, real *slope, const real *dy, const real *x, Py_ssize_t n, double mean, double invstd
+) noexcept nogil:
+    cdef real m = <real> mean, r = <real> invstd, c = <real> (-residue(mean, m)*invstd)
+    cdef Py_ssize_t i
+    for i in range(n):
+        bias[i] += dy[i]
+        slope[i] += dy[i]*((x[i] - m)*r + c)
 
 
 cdef void shared_weights(
@@ -201,10 +224,6 @@ cdef void shared_weights(
         shared_weights_of_columns(
             dweight, dbias, dy, x, mean, invstd, s, i//per_row*s.P + i % per_row*NEIGHBOURS,
             i//per_row*s.P + min(s.P, (i % per_row + 1)*NEIGHBOURS))
-
-
-cdef enum:
-    NEIGHBOURS = 64  # columns at once: their sums stay in L1, and there are enough of them for threads
 
 
 cdef void backward(

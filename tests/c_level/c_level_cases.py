@@ -275,7 +275,7 @@ def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[n
 def normalize(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
     """With eps = 12 the standard deviation is 4."""
     for sizes in NORMS:
-        N, G, P, S, W = sizes
+        _, G, P, _, W = sizes
         weight, bias = whole(rng, (W, P), dtype), whole(rng, (W, P), dtype)
         x, _ = _about_means(rng, sizes, dtype)
         outputs, types = [x.shape, (G,), (G,)], (None, np.float64, np.float64)

@@ -28,7 +28,7 @@ cdef void in_lanes(
 ) noexcept nogil:
     cdef norm s = plan(N, G, P, S, W, sizeof(real))
     cdef moments m[COLUMNS]
-    cdef Py_ssize_t n, g, p, l, L = P*S
+    cdef Py_ssize_t n, g, p, cell, L = P*S
     cdef double d, invstd
     for g in range(G):
         strip_moments(m, x, &s, g, g + 1)
@@ -37,10 +37,10 @@ cdef void in_lanes(
     for g in range(G):
         invstd = 1/sqrt(var[g] + eps)
         for n in range(N):
-            for l in range(L):
-                p = g % W*P + l//S
-                d = x[(n*G + g)*L + l] - mean[g]
-                y[(n*G + g)*L + l] = <real> (d*invstd*weight[p] + bias[p])
+            for cell in range(L):
+                p = g % W*P + cell//S
+                d = x[(n*G + g)*L + cell] - mean[g]
+                y[(n*G + g)*L + cell] = <real> (d*invstd*weight[p] + bias[p])
 
 
 # --- from C --------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ cdef void two_passes(
     real *y, double *mean, double *var, const real *x, const real *weight, const real *bias,
     double eps, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
 ) noexcept nogil:
-    cdef Py_ssize_t n, g, p, l, L = P*S
+    cdef Py_ssize_t n, g, p, cell, L = P*S
     cdef const real *run
     cdef double first, total, d, invstd
     for g in range(G):
@@ -30,24 +30,24 @@ cdef void two_passes(
         total = 0
         for n in range(N):
             run = x + (n*G + g)*L
-            for l in range(L):
-                total += run[l] - first
+            for cell in range(L):
+                total += run[cell] - first
         mean[g] = first + total/(N*L)
 
         total = 0
         for n in range(N):
             run = x + (n*G + g)*L
-            for l in range(L):
-                d = run[l] - mean[g]
+            for cell in range(L):
+                d = run[cell] - mean[g]
                 total += d*d
         var[g] = total/(N*L)
 
         invstd = 1/sqrt(var[g] + eps)
         for n in range(N):
-            for l in range(L):
-                p = g % W*P + l//S
-                d = x[(n*G + g)*L + l] - mean[g]
-                y[(n*G + g)*L + l] = <real> (d*invstd*weight[p] + bias[p])
+            for cell in range(L):
+                p = g % W*P + cell//S
+                d = x[(n*G + g)*L + cell] - mean[g]
+                y[(n*G + g)*L + cell] = <real> (d*invstd*weight[p] + bias[p])
 
 
 # --- from C --------------------------------------------------------------------------------
