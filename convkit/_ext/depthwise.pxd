@@ -115,9 +115,9 @@ cdef inline void depthwise_channels(
     Py_ssize_t M, const layout *p, const conv_shape *s
 ) noexcept nogil:
     """Compute the output channels of one input channel, usually a single one."""
-    cdef Py_ssize_t m, oh
+    cdef Py_ssize_t _m, oh
     cdef bint small = s.KH == 3 and s.KW == 3 and s.DH == 1 and s.SH <= 2 and not p.v.own
-    for m in range(M):
+    for _m in range(M):
         if p.rows < 4:
             for oh in range(p.rows):
                 one_row(at(y, oh*s.OW), at(planes, oh*p.pitch), off, w, taps, start, p.cols)

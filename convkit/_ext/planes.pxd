@@ -246,7 +246,7 @@ cdef inline inlined pack_runs(
     vec *plane, const vec *x, Py_ssize_t room, Py_ssize_t SW, const block *k, const conv_shape *s
 ) noexcept nogil:
     """The same for short rows, where the zeros are in place: nothing but the runs, plane by plane."""
-    cdef Py_ssize_t i, v, h, from_row, n, pitch = k.p.pitch, step = s.SH*s.IW
+    cdef Py_ssize_t i, v, h, from_row, n, count, whole, pitch = k.p.pitch, step = s.SH*s.IW, L = lanes(x)
     cdef const run *r
     cdef vec *to
     for v in range(k.p.v.planes):
@@ -255,9 +255,15 @@ cdef inline inlined pack_runs(
             n = r.stop - r.start
             from_row = k.down[v].source*s.IW + r.source
             to = at(plane, k.down[v].start*pitch + r.start)
-            for i in range(k.down[v].stop - k.down[v].start):
-                copy_steps(at(to, i*pitch), at(x, from_row), SW, n, room - from_row)
-                from_row += step
+            count = k.down[v].stop - k.down[v].start
+            # Rows that a whole vector can be loaded from need no further look.
+            whole = 0
+            if n < L and room - from_row >= SW*L:
+                whole = min(count, (room - from_row - SW*L)//step + 1)
+            for i in range(whole):
+                copy_steps(at(to, i*pitch), at(x, from_row + i*step), SW, n, SW*L)
+            for i in range(whole, count):
+                copy_steps(at(to, i*pitch), at(x, from_row + i*step), SW, n, room - from_row - i*step)
             plane = at(plane, k.p.plane)
 
 
@@ -279,8 +285,8 @@ cdef inline separate pack(
     x is the first channel's image, in an array that ends `room` elements further on. The zeros of
     padding stay where they are from one packing to the next, and are written only if `blank` says so.
     """
-    cdef Py_ssize_t c, image = s.IH*s.IW
-    for c in range(channels):
+    cdef Py_ssize_t _c, image = s.IH*s.IW
+    for _c in range(channels):
         if s.SW == 1:
             pack_channel(planes, x, room, 1, k, s, blank)
         elif s.SW == 2:
