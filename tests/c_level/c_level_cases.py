@@ -38,7 +38,8 @@ def whole(rng: np.random.Generator, shape: tuple[int, ...], dtype: type) -> np.n
 #    N, IC, IH, IW, OC, KH, KW, G, S, D, padding: rows of every length; then awkward sizes and options
 CONVOLUTIONS = [(1, 2, 4, width, 3, 3, 3, 1, 1, 1, 1) for width in LENGTHS]
 CONVOLUTIONS += [(1, 2, 4, width, 3, 3, 3, 1, 2, 1, 1) for width in LENGTHS]
-CONVOLUTIONS += [(2, 3, 13, width, 17, 3, 3, 1, 1, 1, 1) for width in (21, 47, 77)]  # Winograd's blocks of tiles
+# Winograd's blocks of tiles
+CONVOLUTIONS += [(2, 3, 13, width, 17, 3, 3, 1, 1, 1, 1) for width in (21, 47, 77)]
 CONVOLUTIONS += [
     (2, 3, 7, 5, 2, 1, 1, 1, 1, 1, 0),
     (1, 4, 9, 11, 6, 2, 3, 2, 2, 1, 2),
