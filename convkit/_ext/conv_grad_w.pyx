@@ -202,7 +202,8 @@ cdef void grad_w(
 
 cdef void one_of(
     Py_ssize_t i, Py_ssize_t groups, Py_ssize_t chunks, Py_ssize_t parts,
-    vec *dw, const vec *dy, const vec *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, bint add
+    vec *dw, const vec *dy, const vec *x,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, bint add
 ) noexcept nogil:
     """Run task i. Parts have whole tiles of output channels, chunks have whole vectors of columns."""
     cdef task t

@@ -228,7 +228,8 @@ cdef inline inlined add_run(vec *y, const vec *sums, Py_ssize_t n, Py_ssize_t S)
 
 cdef inline inlined add_rows(
     vec *y, Py_ssize_t IH, Py_ssize_t IW,
-    const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols, const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col, Py_ssize_t S
+    const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
+    const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col, Py_ssize_t S
 ) noexcept nogil:
     cdef Py_ssize_t c, r, q, ih, start = min(max(h.start - col, 0), cols)
     cdef Py_ssize_t stop = max(min(h.stop - col, cols), start)
@@ -252,7 +253,8 @@ cdef inline inlined add_rows(
 
 cdef inline separate add_block(
     vec *y, Py_ssize_t IH, Py_ssize_t IW,
-    const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols, const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col
+    const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
+    const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col
 ) noexcept nogil:
     """Add sums[channels, rows, cols], from the phases' cells (row, col) on, to their places in y."""
     if h.S == 1:
