@@ -1,6 +1,8 @@
 """Columns of the im2col matrix: what one weight is multiplied with, for a block of outputs.
 
-    column[r*cols + c] = x[ic, ih, iw]    with ih = ih_of[(oh + r)*SH + kh*DH], iw = iw_of[(ow + c)*SW + kw*DW]
+    column[r*cols + c] = x[ic, ih, iw]
+
+with ih = ih_of[(oh + r)*SH + kh*DH] and iw = iw_of[(ow + c)*SW + kw*DW].
 
 Two ideas make gathering them cheap. Inside the image, neighbouring outputs read cells SW apart: this
 run is found once a column, in the index table, and copied without looking it up again. And the tap
@@ -110,7 +112,7 @@ cdef inline Py_ssize_t gather_all(
     Column (ic, kh + taps, kw) is column (ic, kh, kw) so many `rows` later. Room is needed for
     all columns, plus a vector.
     """
-    cdef Py_ssize_t taps = 1, rows, j, k, place = 0, area = b.rows*b.cols
+    cdef Py_ssize_t taps = 1, rows, j, k, place = 0
     cdef block longer = b
     while taps < s.KH and taps*s.DH % s.SH:
         taps += 1

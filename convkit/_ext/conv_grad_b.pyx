@@ -19,20 +19,20 @@ cdef enum:
 
 
 cdef inline double plane_sum(const floating *dy, Py_ssize_t S) noexcept nogil:
-    """The sum of S elements in a fixed order: lane l adds up the elements l, l + 16, l + 32..."""
+    """The sum of S elements in a fixed order: lane 0 adds up the elements 0, 16, 32..."""
     cdef double sums[LANES]
     cdef double total = 0
     cdef Py_ssize_t i, whole = S - S % LANES
-    cdef int l
-    for l in range(LANES):
-        sums[l] = 0
+    cdef int lane
+    for lane in range(LANES):
+        sums[lane] = 0
     for i in range(S//LANES):
-        for l in range(LANES):
-            sums[l] += dy[i*LANES + l]
+        for lane in range(LANES):
+            sums[lane] += dy[i*LANES + lane]
     for i in range(whole, S):
         total += dy[i]
-    for l in range(LANES):
-        total += sums[l]
+    for lane in range(LANES):
+        total += sums[lane]
     return total
 
 

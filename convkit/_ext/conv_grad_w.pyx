@@ -49,7 +49,7 @@ cdef struct task:
     Py_ssize_t oc, M  # the first output channel, and how many
     Py_ssize_t j, J   # the first column in the group, and how many
     Py_ssize_t panels
-    Py_ssize_t groups # that are done one after the other, with the same columns
+    Py_ssize_t groups  # that are done one after the other, with the same columns
     Py_ssize_t ldj    # from one output channel's weights to the next
     bint planes       # whether each column is a plane of x as it stands
     const Py_ssize_t *ih_of
@@ -152,13 +152,13 @@ cdef void run_task(
     const conv_shape *s, bint add
 ) noexcept nogil:
     """dw is the task's first weight, dy and x are its channels of the first image."""
-    cdef Py_ssize_t L = lanes(x), NR = NV*L, n, i, g, j, J
+    cdef Py_ssize_t L = lanes(x), NR = NV*L, n, i, _, j, J
     cdef vec *sums = <vec *> work.sums
     for i in range(t.J):
         work.columns[i] = column_of(t.j + i, t.ih_of, t.iw_of, s)
     for i in range(KC):
         work.offsets[i] = i*NR
-    for g in range(t.groups):
+    for _ in range(t.groups):
         memset(work.sums, 0, t.panels*t.M*NV*sizeof(vec))
         for n in range(s.N):
             add_image(t, work, at(dy, n*s.OC*s.OH*s.OW), at(x, n*s.IC*s.IH*s.IW), end, s)
@@ -201,13 +201,15 @@ cdef void grad_w(
 
 
 cdef void one_of(
-    Py_ssize_t i, Py_ssize_t groups, Py_ssize_t chunks, Py_ssize_t parts, vec *dw, const vec *dy, const vec *x,
+    Py_ssize_t i, Py_ssize_t groups, Py_ssize_t chunks, Py_ssize_t parts,
+    vec *dw, const vec *dy, const vec *x,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, bint add
 ) noexcept nogil:
     """Run task i. Parts have whole tiles of output channels, chunks have whole vectors of columns."""
     cdef task t
     cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, L = lanes(x), J = IC*s.KH*s.KW, vectors = (J + L - 1)//L
-    cdef Py_ssize_t part = i % parts, tiles = (M + MR - 1)//MR, chunk = i//parts % chunks, g = i//parts//chunks*groups
+    cdef Py_ssize_t part = i % parts, chunk = i//parts % chunks, g = i//parts//chunks*groups
+    cdef Py_ssize_t tiles = (M + MR - 1)//MR
     t.groups = min(groups, s.G - g)
     t.ldj = J
     t.oc = part*tiles//parts*MR
@@ -283,11 +285,15 @@ def conv2d_grad_w(
             s.N = min(at_once, N - n)
             with nogil:
                 if typenum == cnp.NPY_FLOAT32:
-                    grad_w(<vf *> dw.data, <const vf *> (<const float *> dy.data + n*y_image),
-                           <const vf *> (<const float *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0)
+                    grad_w(
+                        <vf *> dw.data, <const vf *> (<const float *> dy.data + n*y_image),
+                        <const vf *> (<const float *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0
+                    )
                 else:
-                    grad_w(<vd *> dw.data, <const vd *> (<const double *> dy.data + n*y_image),
-                           <const vd *> (<const double *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0)
+                    grad_w(
+                        <vd *> dw.data, <const vd *> (<const double *> dy.data + n*y_image),
+                        <const vd *> (<const double *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0
+                    )
             contract.signals()
     finally:
         free(work)

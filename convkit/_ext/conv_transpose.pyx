@@ -8,8 +8,12 @@ With a stride, it is one such convolution for each phase of the stride (phases.p
 2 make four, of 4, 2, 2 and 1 taps. Their sums go to a small buffer and from there to their places,
 which the index tables name: cells that padding showed several times collect all their copies.
 
-A task is a chunk of y's channels, for all images or some. Its weights are turned once and stay in the
-L2 cache. Threads share out the tasks; each sum is taken by one of them, always in the same order.
+A task is a chunk of y's channels, for all images or some. Its weights, or if they are many those of
+some of x's channels at a time, are turned once and stay in the L2 cache while all images use them.
+Threads share out the tasks; each sum is taken by one of them, always in the same order.
+
+The FLOPs are the convolution's, 2 for each weight and pixel of x. Turning a weight takes about a cycle,
+once for all images of a call.
 """
 
 cimport numpy as cnp
@@ -22,7 +26,9 @@ from convkit._ext.conv_gradient_loops cimport scatter_loops
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.panels cimport conv2d_by_panels
-from convkit._ext.phases cimport add_block, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
+from convkit._ext.phases cimport (
+    add_block, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
+)
 from convkit._ext.threads cimport threads_for
 from convkit._ext.transpose cimport LANES_MAX
 from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
@@ -92,7 +98,8 @@ cdef work_plan make_work_plan(
     a.weights = WEIGHTS_BYTES//size
     a.sums = SUMS_BYTES//size + 2*NR_MAX
     a.table = s.OH + s.OW + 2*((s.KH - 1)*s.DH + (s.KW - 1)*s.DW)
-    a.conv_bytes = PLANES_BYTES + max(<Py_ssize_t> TERMS, taps)*(LANES_MAX*4 + sizeof(Py_ssize_t)) + 4*NR_MAX*size
+    a.conv_bytes = PLANES_BYTES + 4*NR_MAX*size
+    a.conv_bytes += max(<Py_ssize_t> TERMS, taps)*(LANES_MAX*4 + sizeof(Py_ssize_t))
     a.bytes = (a.weights + a.sums + CHANNELS)*size + a.table*sizeof(Py_ssize_t) + a.conv_bytes
     a.bytes += 256 - a.bytes % 128
     return a
@@ -136,7 +143,9 @@ cdef task make_task(Py_ssize_t i, const work_plan *a, const conv_shape *s) noexc
     return t
 
 
-cdef void turn_weights(vec *to, const vec *w, const vec *end, const task *t, const conv_shape *s) noexcept nogil:
+cdef void turn_weights(
+    vec *to, const vec *w, const vec *end, const task *t, const conv_shape *s
+) noexcept nogil:
     """Fill `to` with an array [group, channel of y, channel of x, tap] for each phase."""
     cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, g
     cdef const vec *of_group
@@ -277,7 +286,8 @@ cdef api void conv_transpose2d_f32(
     cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(float), threads)
     cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
     if memory:
-        transposed(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s, &a, memory, threads)
+        transposed(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s, &a,
+                   memory, threads)
     else:
         scatter_loops(y, x, w, b, ih_of, iw_of, s)
     free(memory)
@@ -291,7 +301,8 @@ cdef api void conv_transpose2d_f64(
     cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(double), threads)
     cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
     if memory:
-        transposed(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s, &a, memory, threads)
+        transposed(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s, &a,
+                   memory, threads)
     else:
         scatter_loops(y, x, w, b, ih_of, iw_of, s)
     free(memory)

@@ -31,10 +31,12 @@ ctypedef void (*conv_transpose2d_f64_t)(
 ) noexcept nogil
 
 ctypedef void (*conv2d_grad_w_f32_t)(
-    float *dw, const float *dy, const float *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+    float *dw, const float *dy, const float *x,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil
 ctypedef void (*conv2d_grad_w_f64_t)(
-    double *dw, const double *dy, const double *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+    double *dw, const double *dy, const double *x,
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil
 
 ctypedef void (*conv2d_grad_b_f32_t)(

@@ -14,11 +14,11 @@ cdef Py_ssize_t chains(vec *sums, const vec *a, const vec *b, Py_ssize_t rounds)
     """Do so many rounds of multiply-adds on all sums; return the FLOPs that it took."""
     cdef vec s[CHAINS]
     cdef vec factor = splat(a, 0), summand = splat(b, 0)
-    cdef Py_ssize_t r
+    cdef Py_ssize_t _
     cdef int i
     for i in range(CHAINS):
         s[i] = summand
-    for r in range(rounds):
+    for _ in range(rounds):
         for i in range(CHAINS):
             s[i] = s[i]*factor + summand
     for i in range(CHAINS):

@@ -191,9 +191,9 @@ cdef inline void exchange_channels(
 ) noexcept nogil:
     """The same for 1x1 kernels, of which there are at least L each way: to[m, oc] = w[oc, m]."""
     cdef Py_ssize_t rows[LANES_MAX]
-    cdef Py_ssize_t i, l, oc, L = lanes(w)
-    for l in range(L):
-        rows[l] = l*ldw
+    cdef Py_ssize_t i, oc, L = lanes(w)
+    for i in range(L):
+        rows[i] = i*ldw
     for i in range((OC + L - 1)//L):
         oc = min(i*L, OC - L)
         transpose_rows(at(to, oc), ldt, at(w, oc*ldw), rows, M)
@@ -227,10 +227,12 @@ cdef inline inlined add_run(vec *y, const vec *sums, Py_ssize_t n, Py_ssize_t S)
 
 
 cdef inline inlined add_rows(
-    vec *y, Py_ssize_t IH, Py_ssize_t IW, const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
+    vec *y, Py_ssize_t IH, Py_ssize_t IW,
+    const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
     const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col, Py_ssize_t S
 ) noexcept nogil:
-    cdef Py_ssize_t c, r, q, ih, start = min(max(h.start - col, 0), cols), stop = max(min(h.stop - col, cols), start)
+    cdef Py_ssize_t c, r, q, ih, start = min(max(h.start - col, 0), cols)
+    cdef Py_ssize_t stop = max(min(h.stop - col, cols), start)
     cdef Py_ssize_t first = h.of[(col + start)*S] if stop > start else 0
     cdef const Py_ssize_t *iw_of = h.of + col*S
     cdef vec *y_row
@@ -250,10 +252,11 @@ cdef inline inlined add_rows(
 
 
 cdef inline separate add_block(
-    vec *y, Py_ssize_t IH, Py_ssize_t IW, const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
+    vec *y, Py_ssize_t IH, Py_ssize_t IW,
+    const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
     const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col
 ) noexcept nogil:
-    """Add sums[channels, rows, cols] to the cells of y that they belong to, from the phases' cells (row, col) on."""
+    """Add sums[channels, rows, cols], from the phases' cells (row, col) on, to their places in y."""
     if h.S == 1:
         add_rows(y, IH, IW, sums, channels, rows, cols, v, row, h, col, 1)
     elif h.S == 2:

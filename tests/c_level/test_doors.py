@@ -47,8 +47,14 @@ def conv():
 @pytest.fixture
 def gradients():
     """Return the kernels of convolution's gradients by name, and good arguments for each."""
-    tables = {"ih_of": index_table(5, 0, 0), "iw_of": index_table(5, 0, 0)}
-    tables |= {"SH": 1, "SW": 2, "DH": 1, "DW": 2}
+    tables = {
+        "ih_of": index_table(5, 0, 0),
+        "iw_of": index_table(5, 0, 0),
+        "SH": 1,
+        "SW": 2,
+        "DH": 1,
+        "DW": 2,
+    }
     x, w, y = np.ones((2, 4, 5, 5)), np.ones((6, 2, 3, 2)), np.ones((2, 6, 3, 2))
     return {
         "conv_transpose2d": (
