@@ -414,8 +414,12 @@ def show_config() -> dict[str, Any]:
         "machine": platform.machine(),
         **_ext.config(),
         "threads": get_num_threads(),
-        "backends": {b: why_not(b) or "available" for b in BACKENDS},
+        "backends": {b: why_not(b) or _has_kernels(b) for b in BACKENDS},
     }
+
+
+def _has_kernels(backend: str) -> str:
+    return "available" if any(k.backend == backend for k in KERNELS) else "no kernels yet"
 
 
 # --- threads -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ cdef extern from *:
 
 # Below this many elements a loop takes less time than the waking of its threads: some 10 us, in
 # which one core moves about 50,000 elements.
-cdef Py_ssize_t SMALL = 50_000
+cdef Py_ssize_t small = 50_000
 
 
 def set_threads(int everywhere, int here):
@@ -20,7 +20,17 @@ def set_threads(int everywhere, int here):
     convkit_here = here
 
 
+def set_small(Py_ssize_t elements):
+    """Set below how many elements a loop stays on one thread; return what it was.
+
+    The tests set it to 0, so that cases small enough to be checked are shared among threads too.
+    """
+    global small
+    before, small = small, elements
+    return before
+
+
 cdef int threads_for(Py_ssize_t elements) noexcept nogil:
-    if elements < SMALL:
+    if elements < small:
         return 1
     return convkit_here if convkit_here > 0 else convkit_everywhere
