@@ -120,7 +120,8 @@ class Kernel:
         A function beside it, ``ready(w, groups)``, that does all of the work that depends on the filters
         alone; the kernel takes its result as one more argument, last. Empty if there is none.
     workspace : str
-        A function beside it, ``workspace(layer, itemsize)``, that tells the bytes it allocates.
+        A function beside it, ``workspace(layer, itemsize, ih_of, iw_of, IH, IW)``, that tells the bytes
+        it allocates.
     """
 
     op: str
@@ -152,7 +153,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("conv2d", "reference", "im2col", "conv:conv2d_im2col"),
     Kernel("conv2d", "reference", "matrix", "matrix:conv2d"),
     Kernel("conv2d", "reference", "seven_loops", "loops:conv2d"),
-    Kernel("conv2d", "cython", "direct", "ladder.conv_threads:conv2d"),
+    Kernel("conv2d", "cython", "direct", "ladder.conv_threads:conv2d", workspace="workspace_bytes"),
     Kernel("conv2d", "cython", "seven_loops", "ladder.conv_seven_loops:conv2d"),
     Kernel("conv2d", "cython", "loop_order", "ladder.conv_loop_order:conv2d"),
     Kernel("conv2d", "cython", "register_tile", "ladder.conv_register_tile:conv2d"),
@@ -237,7 +238,7 @@ class Call(NamedTuple):
     where: str
     kernel: Callable[..., None]
     ready: Callable[..., Any] | None = None
-    workspace: Callable[[Layer, int], int] | None = None
+    workspace: Callable[..., int] | None = None
 
     def __repr__(self) -> str:
         return f"{self.op}: {self.backend}, {self.algorithm} ({self.where})"

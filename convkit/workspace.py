@@ -59,4 +59,4 @@ def conv2d_workspace(
     options = key(stride, "stride"), key(padding, "padding"), key(dilation, "dilation"), key(groups, "groups")
     plan = conv_plan(shape_of(x_shape, "x_shape"), shape_of(w_shape, "w_shape"), 2, *options, "zeros")
     workspace = dispatch.resolve("conv2d", backend, algorithm, plan.layer).workspace
-    return None if workspace is None else workspace(plan.layer, size)
+    return None if workspace is None else workspace(plan.layer, size, *plan.tables[:2], *plan.x[2:])

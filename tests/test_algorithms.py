@@ -137,6 +137,25 @@ def test_workspace_of_im2col_is_its_columns():
 
 
 @compiled
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_workspace_of_direct_is_at_most_two_mebibytes_a_thread(dtype):
+    shapes = [
+        ((1, 3, 224, 224), (64, 3, 7, 7), 2),
+        ((8, 64, 224, 224), (64, 64, 3, 3), 1),
+        ((1, 2048, 7, 7), (512, 2048, 1, 1), 1),
+        ((1, 4096, 9, 9), (8, 4096, 5, 5), 1),
+        ((1, 1, 1, 10**6), (4, 1, 1, 99), 3),
+        ((2, 3, 5000, 5000), (8, 3, 11, 11), 4),
+    ]
+    for threads in (1, 3):
+        with convkit.num_threads(threads):
+            for x, w, stride in shapes:
+                used = convkit.conv2d_workspace(x, w, stride, algorithm="direct", dtype=dtype)
+                assert 0 < used <= threads * 2**21, (x, w)
+                assert used % threads == 0
+
+
+@compiled
 def test_workspace_of_winograd_grows_with_blocks_and_filters_not_with_the_batch():
     with convkit.num_threads(1):
         sizes = [

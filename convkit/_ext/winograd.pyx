@@ -304,7 +304,7 @@ def ready(cnp.ndarray w, layer):
     return U
 
 
-def workspace_bytes(layer, Py_ssize_t itemsize):
+def workspace_bytes(layer, Py_ssize_t itemsize, *geometry):
     """Return how many bytes `conv2d` allocates."""
     cdef conv_shape s
     cdef plan p

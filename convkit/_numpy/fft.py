@@ -27,7 +27,7 @@ def sizes(KH, KW, OH, OW, SH, SW, DH, DW) -> tuple[int, int]:
     return next_fast_len(reach[0], real=True), next_fast_len(reach[1], real=True)
 
 
-def workspace_bytes(layer, itemsize) -> int:
+def workspace_bytes(layer, itemsize, *geometry) -> int:
     """Return how many bytes the transforms take: of inputs, filters (twice) and outputs."""
     H, W = sizes(*layer[4:])
     planes = layer.N * (2 * layer.IC + 2 * layer.OC) + 2 * layer.OC * layer.IC // layer.G

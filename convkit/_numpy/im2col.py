@@ -16,7 +16,7 @@ import numpy as np
 from ..geometry import check_allocation
 
 
-def workspace_bytes(layer, itemsize) -> int:
+def workspace_bytes(layer, itemsize, *geometry) -> int:
     """Return how many bytes the columns of one image take; 1x1 kernels at stride 1 need none of them."""
     if layer[4:6] == (1, 1) and layer[8:10] == (1, 1):
         return 0

@@ -1,5 +1,7 @@
 import numpy as np
 
+from convkit.rules import Layer
+
 def conv2d(
     y: np.ndarray,
     x: np.ndarray,
@@ -13,14 +15,5 @@ def conv2d(
     DW: int,
 ) -> None: ...
 def workspace_bytes(
-    y: np.ndarray,
-    x: np.ndarray,
-    w: np.ndarray,
-    b: np.ndarray,
-    ih_of: np.ndarray,
-    iw_of: np.ndarray,
-    SH: int,
-    SW: int,
-    DH: int,
-    DW: int,
+    layer: Layer, itemsize: int, ih_of: np.ndarray, iw_of: np.ndarray, IH: int, IW: int
 ) -> int: ...

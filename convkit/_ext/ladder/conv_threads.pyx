@@ -18,7 +18,7 @@ Twice the speed on two cores, but for the smallest layers, where the threads tak
 cimport numpy as cnp
 from cython.parallel cimport prange
 
-from convkit._ext cimport contract, conv_door
+from convkit._ext cimport conv_door
 from convkit._ext.blocks cimport (
     allocate, bytes_of_thread, convolve_units, make_plan, plan, release, workspace
 )
@@ -51,13 +51,17 @@ cdef void share(
     convolve_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, first, last, m, M)
 
 
+cdef int threads_of(const conv_shape *s) noexcept nogil:
+    return threads_for(s.N*s.OC*s.OH*s.OW*(s.IC // s.G)*s.KH*s.KW // MULTIPLY_ADDS)
+
+
 cdef void conv2d_in_threads(
     vec *y, const vec *x, const vec *w, const vec *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    cdef Py_ssize_t size = sizeof(vec)//lanes(y), work = s.N*s.OC*s.OH*s.OW*(s.IC // s.G)*s.KH*s.KW
+    cdef Py_ssize_t size = sizeof(vec)//lanes(y)
     cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size)
-    cdef int thread, threads = threads_for(work // MULTIPLY_ADDS)
+    cdef int thread, threads = threads_of(s)
     cdef workspace t
     if not a.possible or not allocate(&t, &a, size, threads):
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
@@ -96,13 +100,13 @@ def conv2d(
 
 
 def workspace_bytes(
-    cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
-    Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
+    layer, Py_ssize_t itemsize, cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t IH, Py_ssize_t IW
 ):
-    """Return how many bytes :func:`conv2d` allocates for each thread: never more than 2 MiB."""
+    """Return how many bytes `conv2d` allocates: for each of its threads, never more than 2 MiB."""
     cdef conv_shape s
-    cdef int typenum = contract.conv2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
-    cdef Py_ssize_t L = lanes(<vf *> NULL) if typenum == cnp.NPY_FLOAT32 else lanes(<vd *> NULL)
-    cdef Py_ssize_t size = 4 if typenum == cnp.NPY_FLOAT32 else 8
-    cdef plan a = make_plan(&s, <const Py_ssize_t *> ih_of.data, <const Py_ssize_t *> iw_of.data, L, size)
-    return bytes_of_thread(&a, size) if a.possible else 0
+    cdef Py_ssize_t L = lanes(<vf *> NULL) if itemsize == sizeof(float) else lanes(<vd *> NULL)
+    cdef plan a
+    s.N, s.IC, s.OC, s.G, s.KH, s.KW, s.OH, s.OW, s.SH, s.SW, s.DH, s.DW = layer
+    s.IH, s.IW = IH, IW
+    a = make_plan(&s, <const Py_ssize_t *> ih_of.data, <const Py_ssize_t *> iw_of.data, L, itemsize)
+    return bytes_of_thread(&a, itemsize)*threads_of(&s) if a.possible else 0
