@@ -20,7 +20,7 @@ How far the results may be from the defining sum, with eps the spacing of the dt
 - ``winograd``: ``(16 + IC/16) * eps * sum over ic of max|x[ic]| * sum|w[ic]|``, for each output channel,
   IC being the channels of one group. Only the tile's 6x6 pixels count for ``max|x[ic]|``. One NaN or
   infinity spreads over the tiles that read it.
-- ``fft``: ``8 * eps * sum over ic of |x[ic]| * |w[ic]|``, Euclidean norms of padded images and filters. One
+- ``fft``: ``4 * eps * sum over ic of |x[ic]| * |w[ic]|``, Euclidean norms of padded images and filters. One
   NaN fills the image.
 - all others: ``K * eps * sum|x||w|`` over the K = IC*KH*KW products of an output and its bias.
 """

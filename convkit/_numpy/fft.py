@@ -8,7 +8,7 @@ transforms are most of the time and of the memory. Stride computes all outputs a
 dilation puts zeros between the taps.
 
 Rounding: every output receives a share of the rounding of all inputs, so an error is small beside the
-image as a whole, ``8 * eps * sum over ic of |x[ic]| * |w[ic]|`` in Euclidean norms, and not beside the
+image as a whole, ``4 * eps * sum over ic of |x[ic]| * |w[ic]|`` in Euclidean norms, and not beside the
 window; one NaN in x fills the image.
 """
 
