@@ -159,7 +159,9 @@ def compare_ladder(args: argparse.Namespace) -> dict[str, Any]:
     """Time every algorithm of conv2d that only reorders the sum, as a share of the peak."""
     peak = multiply_add_peak() * args.threads
     convkit.set_num_threads(args.threads)
-    names = convkit.algorithms("conv2d", args.backend)
+    names = sorted(
+        convkit.algorithms("conv2d", args.backend), key=lambda name: name == "direct"
+    )  # the top, last
     print(f"share of the multiply-add peak, {peak / 1e9:.0f} GFLOP/s on {args.threads} thread(s)\n")
     print(f"{'algorithm':<20}" + "".join(f"{layer.name:>20}" for layer in LADDER))
     truths = {layer: conv_truth(ConvCase(layer)) for layer in LADDER}
