@@ -53,6 +53,7 @@ clean:  ## remove what builds, tests and docs made; .venv stays
 
 # A pattern rule: test.installed brings the extra `test`, and so on; `tour` needs none.
 .venv/%.installed: .venv/build.installed pyproject.toml setup.py
+	@echo "installing convkit: the first time, compiling its kernels takes a few minutes"
 	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e '.$(if $(filter tour,$*),,[$*])'
 	touch $@ .venv/compiled
 
