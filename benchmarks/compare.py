@@ -23,7 +23,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from contenders import ConvCase, StreamCase
+from contenders import POOLS, ConvCase, StreamCase
 from sides import both_sides
 from suites import CONV_SUITES, LADDER, STREAMING_SHAPES, Layer
 
@@ -37,9 +37,7 @@ EPS = np.finfo(np.float32).eps
 REORDERED, WINOGRAD = 8, 32
 
 STREAMING_OPS = [
-    *(f"avg_pool2d {v}" for v in ("2/2", "3/2", "3/1", "5/3")),
-    *(f"max_pool2d {v}" for v in ("2/2", "3/2", "3/1", "5/3")),
-    *(f"max_pool2d_indices {v}" for v in ("2/2", "3/2", "3/1", "5/3")),
+    *(f"{op} {v}" for op in ("avg_pool2d", "max_pool2d", "max_pool2d_indices") for v in POOLS),
     *(f"batch_norm {v}" for v in ("training", "backward", "evaluation")),
     *(f"pad {v}" for v in ("constant", "reflect", "replicate", "circular")),
     "dropout",

@@ -73,7 +73,14 @@ def ours(case: Case, threads: int, algorithm: str = "auto", backend: str = "auto
     return _our_stream(case, how)
 
 
-POOLS = {"2/2": (2, 2, 0), "3/2": (3, 2, 1), "3/1": (3, 1, 1), "5/3": (5, 3, 2)}
+POOLS = {
+    "2/2": (2, 2, 0),
+    "3/2": (3, 2, 0),
+    "3/1": (3, 1, 0),
+    "5/3": (5, 3, 0),
+    "3/2 p1": (3, 2, 1),
+    "3/1 p1": (3, 1, 1),
+}
 PADS = {"constant": "constant", "reflect": "reflect", "replicate": "replicate", "circular": "circular"}
 
 
@@ -98,7 +105,8 @@ def _our_stream(case: StreamCase, how: dict[str, str]) -> Contender:
         mean, var = np.zeros_like(weight), np.ones_like(weight)
         if variant == "backward":
             forward = convkit.batch_norm_forward(x, weight=weight, bias=bias)
-            return lambda: convkit.batch_norm_backward(x, x, weight, forward.mean, forward.invstd, **how)
+            dy = np.ascontiguousarray(x[..., ::-1])  # x itself would have a gradient of nothing
+            return lambda: convkit.batch_norm_backward(dy, x, weight, forward.mean, forward.invstd, **how)
         y = np.empty_like(x)
         training = variant == "training"
         return lambda: convkit.batch_norm(x, mean, var, weight, bias, training, **how, out=y)
@@ -157,8 +165,9 @@ def _torch_stream(case: StreamCase) -> Contender:
         mean, var = torch.zeros_like(weight), torch.ones_like(weight)
         if variant == "backward":
             _, m, invstd = torch.native_batch_norm(x, weight, bias, None, None, True, 0.1, 1e-5)
+            dy = x.flip(-1)
             return lambda: torch.ops.aten.native_batch_norm_backward(
-                x, x, weight, None, None, m, invstd, True, 1e-5, [True] * 3
+                dy, x, weight, None, None, m, invstd, True, 1e-5, [True] * 3
             )
         training = variant == "training"
         return lambda: functional.batch_norm(x, mean, var, weight, bias, training)
