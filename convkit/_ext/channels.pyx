@@ -111,7 +111,8 @@ def channel_mean(cnp.ndarray y, cnp.ndarray x):
     contract.extent("pixels of y", y.shape[1], S)
 
     cdef Py_ssize_t n, count, at_once = contract.blocks_at_once(C*S)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         count = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -119,6 +120,7 @@ def channel_mean(cnp.ndarray y, cnp.ndarray x):
             else:
                 channel_mean_f64(<double *> y.data + n*S, <const double *> x.data + n*C*S, count, C, S)
         contract.signals()
+        n += at_once
 
 
 def channel_mean_backward(cnp.ndarray dx, cnp.ndarray dy):
@@ -130,7 +132,8 @@ def channel_mean_backward(cnp.ndarray dx, cnp.ndarray dy):
     contract.extent("pixels of dy", dy.shape[1], S)
 
     cdef Py_ssize_t n, count, at_once = contract.blocks_at_once(C*S)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         count = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -140,3 +143,4 @@ def channel_mean_backward(cnp.ndarray dx, cnp.ndarray dy):
                 channel_mean_backward_f64(<double *> dx.data + n*C*S, <const double *> dy.data + n*S,
                                           count, C, S)
         contract.signals()
+        n += at_once
