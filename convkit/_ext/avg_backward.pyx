@@ -258,10 +258,11 @@ def avg_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray h_windows, c
     """Fill dx (P, IH, IW) with the shares of dy (P, OH, OW)."""
     cdef int typenum = contract.output(dx, "dx", 3)
     contract.array(dy, "dy", 3, typenum)
+    contract.apart(dx, dy, "dy")
     cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
     contract.extent("planes of dy", dy.shape[0], P)
-    check(h_windows, "h_windows", IH, OH, "divisor")
-    check(w_windows, "w_windows", IW, OW, "divisor")
+    check(dx, h_windows, "h_windows", IH, OH, "divisor")
+    check(dx, w_windows, "w_windows", IW, OW, "divisor")
 
     cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
     cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data

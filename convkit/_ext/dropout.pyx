@@ -161,6 +161,7 @@ def dropout(cnp.ndarray y, cnp.ndarray x, uint64_t seed, uint64_t threshold, dou
     """Keep, scaled, or set to zero whole units: the rows of x (U, B)."""
     cdef int typenum = contract.output(y, "y", 2)
     contract.array(x, "x", 2, typenum)
+    contract.apart(y, x, "x")
     contract.extent("units of x", x.shape[0], y.shape[0])
     contract.extent("elements of a unit of x", x.shape[1], y.shape[1])
     check_threshold(threshold)

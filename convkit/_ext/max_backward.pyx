@@ -91,6 +91,8 @@ def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
     cdef int typenum = contract.output(dx, "dx", 3)
     contract.array(dy, "dy", 3, typenum)
     contract.array(indices, "indices", 3, cnp.NPY_INT64)
+    contract.apart(dx, dy, "dy")
+    contract.apart(dx, indices, "indices")
     cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
     contract.extent("planes of dy", dy.shape[0], P)
     contract.extent("planes of indices", indices.shape[0], P)

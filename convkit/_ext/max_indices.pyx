@@ -364,16 +364,21 @@ def max_pool2d_indices(
     """Fill y and indices (P, OH, OW) with the maxima of the windows of x (P, IH, IW), and their places."""
     cdef int typenum = contract.output(y, "y", 3)
     contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
     contract.array(indices, "indices", 3, cnp.NPY_INT64)
     if not cnp.PyArray_ISWRITEABLE(indices):
         raise ValueError("indices is written to and must not be read-only")
+    contract.apart(y, indices, "indices")
+    contract.apart(indices, x, "x")
     cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
     contract.extent("planes of x", x.shape[0], P)
     contract.extent("planes of indices", indices.shape[0], P)
     contract.extent("rows of indices", indices.shape[1], OH)
     contract.extent("columns of indices", indices.shape[2], OW)
-    check(h_windows, "h_windows", IH, OH, "step")
-    check(w_windows, "w_windows", IW, OW, "step")
+    check(y, h_windows, "h_windows", IH, OH, "step")
+    check(y, w_windows, "w_windows", IW, OW, "step")
+    contract.apart(indices, h_windows, "h_windows")
+    contract.apart(indices, w_windows, "w_windows")
 
     cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
     cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data

@@ -151,8 +151,8 @@ def pad2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray ih_of, cnp.ndarray iw_of, do
     contract.apart(y, x, "x")
     cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
     contract.extent("planes of x", x.shape[0], P)
-    contract.table(ih_of, "ih_of", IH, OH, 1, 1, 1)
-    contract.table(iw_of, "iw_of", IW, OW, 1, 1, 1)
+    contract.table(y, ih_of, "ih_of", IH, OH, 1, 1, 1)
+    contract.table(y, iw_of, "iw_of", IW, OW, 1, 1, 1)
 
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
@@ -178,8 +178,8 @@ def pad2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray ih_of, cnp.ndarra
     contract.apart(dx, dy, "dy")
     cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
     contract.extent("planes of dy", dy.shape[0], P)
-    contract.table(ih_of, "ih_of", IH, OH, 1, 1, 1)
-    contract.table(iw_of, "iw_of", IW, OW, 1, 1, 1)
+    contract.table(dx, ih_of, "ih_of", IH, OH, 1, 1, 1)
+    contract.table(dx, iw_of, "iw_of", IW, OW, 1, 1, 1)
 
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
