@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .border import FLOATS, is_operand, small
+from .border import FLOATS, is_operand, is_vector, small
 from .geometry import LARGEST, check_allocation, option, whole
 
 __all__ = [
@@ -178,6 +178,8 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
     TypeError, ValueError
         If it is not an array of floats, or of another dtype or shape.
     """
+    if is_vector(v, length, dtype):
+        return v
     v = operand(v, name)
     if v.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), got {v.shape}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from . import _ext
 
-__all__ = ["given_statistics", "invstd_of", "is_operand", "move", "overlap", "small"]
+__all__ = ["given_statistics", "invstd_of", "is_operand", "is_vector", "move", "overlap", "seen", "small"]
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
 
@@ -21,6 +21,16 @@ FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machi
 def is_operand(x: Any) -> bool:
     """Tell whether x is a plain array that kernels can take: float32 or float64, contiguous and native."""
     return type(x) is np.ndarray and x.dtype in FLOATS and x.flags.c_contiguous and x.flags.aligned
+
+
+def is_vector(x: Any, length: int, dtype: np.dtype) -> bool:
+    """Tell whether x is an operand of shape ``(length,)`` and of a float dtype."""
+    return is_operand(x) and x.shape == (length,) and x.dtype == dtype
+
+
+def seen(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a contiguous array in another shape of at most four axes, as ``a.reshape(shape)`` does."""
+    return a.reshape(shape)
 
 
 def overlap(a: Any, b: Any) -> bool:
@@ -54,10 +64,12 @@ def move(running: np.ndarray, batch: np.ndarray, factor: float, scale: float) ->
     running[...] = (1 - factor) * running.astype(np.float64) + factor * (batch * scale)
 
 
-in_numpy = {f.__name__: f for f in (is_operand, overlap, small, invstd_of, given_statistics, move)}
+in_numpy = {
+    f.__name__: f for f in (is_operand, is_vector, seen, overlap, small, invstd_of, given_statistics, move)
+}
 """The functions above by name, for tests: most of them are compiled from here on."""
 
 if (_compiled := _ext.compiled("border")) is not None:
     is_operand, overlap, small = _compiled.is_operand, _compiled.overlap, _compiled.small
     invstd_of, given_statistics = _compiled.invstd_of, _compiled.given_statistics
-    move = _compiled.move
+    is_vector, seen, move = _compiled.is_vector, _compiled.seen, _compiled.move

@@ -114,7 +114,7 @@ def _or(value: float, v: Any, name: str, view: View, dtype: np.dtype) -> np.ndar
     """Return weight or bias as the kernels see it, or an array of `value` where there is none."""
     if v is None:
         return _constant(value, view.weight, dtype)
-    return vector(v, view.weight[0] * view.weight[1], name, dtype).reshape(view.weight)
+    return border.seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
 
 
 def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
@@ -147,7 +147,7 @@ def normalize(
     mean, var = np.empty(view.x[1]), np.empty(view.x[1])
     kernel = pick("normalize", *choice)
     if x.size:
-        kernel(y.reshape(view.x), mean, var, x.reshape(view.x), weight, bias, eps)
+        kernel(border.seen(y, view.x), mean, var, border.seen(x, view.x), weight, bias, eps)
     else:  # an empty batch has no statistics
         mean.fill(np.nan)
         var.fill(np.nan)
@@ -168,7 +168,7 @@ def normalize_given(
     y = output(x.shape, x.dtype, out, (x, weight, bias))
     kernel = pick("normalize_given", *choice)
     if x.size:
-        kernel(y.reshape(view.x), x.reshape(view.x), mean, invstd, weight, bias)
+        kernel(border.seen(y, view.x), border.seen(x, view.x), mean, invstd, weight, bias)
     return finish(y, out)
 
 

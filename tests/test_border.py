@@ -24,6 +24,28 @@ def test_is_operand(x):
     assert compiled.is_operand(x) == border.in_numpy["is_operand"](x)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "x", [FIRST, FIRST[0], SECOND, SECOND[:4], SECOND[::3], FIRST[:, 1], [1.0] * 4, None], ids=range(8)
+)
+def test_is_vector(x, dtype):
+    answers = {f(x, 4, np.dtype(dtype)) for f in (compiled.is_vector, border.in_numpy["is_vector"])}
+    assert answers == {
+        isinstance(x, np.ndarray) and x.strides == (x.itemsize,) and x.shape == (4,) and x.dtype == dtype
+    }
+
+
+def test_seen():
+    for seen in (compiled.seen, border.in_numpy["seen"]):
+        view = seen(FIRST, (1, 2, 2, 3))
+        np.testing.assert_array_equal(view, FIRST.reshape(1, 2, 2, 3))
+        assert view.base is FIRST.base
+        with pytest.raises(ValueError, match="cannot reshape"):
+            seen(FIRST, (5, 2))
+    with pytest.raises(ValueError, match="at most 4 axes"):
+        compiled.seen(FIRST, (1, 1, 1, 1, 12))
+
+
 @pytest.mark.parametrize("b", [FIRST, FIRST[1:], FIRST[:, 0], FIRST[:, 1], SECOND, FIRST[3:]], ids=range(6))
 @pytest.mark.parametrize("a", [FIRST[:2], FIRST[:, 1], FIRST[2], FIRST.copy()], ids=range(4))
 def test_overlap(a, b):

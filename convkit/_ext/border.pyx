@@ -25,6 +25,28 @@ def is_operand(x):
     )
 
 
+def is_vector(x, Py_ssize_t length, cnp.dtype dtype):
+    """Tell whether x is an operand of shape ``(length,)`` and of a float dtype."""
+    if not is_operand(x):
+        return False
+    cdef cnp.ndarray a = x
+    return cnp.PyArray_NDIM(a) == 1 and a.shape[0] == length and cnp.PyArray_TYPE(a) == dtype.num
+
+
+def seen(cnp.ndarray a, shape):
+    """Return a contiguous array in another shape of at most four axes, as ``a.reshape(shape)`` does."""
+    cdef cnp.npy_intp[4] extents
+    cdef cnp.PyArray_Dims dims
+    cdef int axis
+    if len(shape) > 4:
+        raise ValueError(f"shape must have at most 4 axes, got {shape}")
+    dims.ptr = extents
+    dims.len = len(shape)
+    for axis in range(dims.len):
+        extents[axis] = shape[axis]
+    return cnp.PyArray_Newshape(a, &dims, cnp.NPY_CORDER)
+
+
 def overlap(a, b):
     """Tell whether two arrays have a cell in common (two columns of one table have none), or may have one.
 

@@ -119,7 +119,7 @@ cdef inline int conv_transpose2d(
     conv_shape *s, cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b,
     cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ) except -1:
-    """Accept the arguments of a transposed convolution, whose shape is that of the convolution from y to x."""
+    """Accept a transposed convolution's arguments; its shape is that of the convolution from y to x."""
     cdef int typenum = output(y, "y", 4)
     operands(y, x, w, b, typenum)
     sizes(s, y, y, w, x, "x", ih_of, iw_of, SH, SW, DH, DW)
