@@ -289,6 +289,8 @@ def pick(
     BackendUnavailable
         If the backend that was named cannot run here.
     """
+    if not (isinstance(backend, str) and isinstance(algorithm, str)):
+        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
     call = _last.call = resolve(op, backend, algorithm, layer)
     return call.kernel
 

@@ -1,17 +1,28 @@
 """Which algorithm suits a convolution: what some of them need, and what ``auto`` and ``fastest`` choose.
 
 All rules are about a layer's numbers alone, so the same call always runs the same code. They were
-fitted to one thread in float32.
+fitted to float32 on one thread of a processor with AVX-512.
 
-``auto``     picks among algorithms that only reorder the defining sum: always ``direct``.
-``fastest``  may also change the rounding. It picks
+``auto`` picks among algorithms that only reorder the defining sum, so that small integers come out
+exact: ``direct``, always. (The backend ``numpy`` has none, and takes ``im2col``.)
 
-  ``winograd``  for 3x3 kernels at stride 1 and dilation 1, if a group has at least 16 channels on
-                either side, since less does not pay for the transforms, and if at least 8 of the 16
-                outputs of a tile are wanted, where tiles are counted by sixteens, the lanes of a vector;
-  ``fft``       if the defining sum takes more multiply-adds than 400 for each cell transformed and 30
-                for each product of two, roughly from 25x25 kernels on (15x15 in larger batches);
-  ``direct``    otherwise.
+``fastest`` may also change the rounding. It picks
+
+- ``winograd`` for 3x3 kernels at stride 1 and dilation 1, if a group has at least 16 channels on either
+  side, since fewer do not pay for the transforms, and if there are at least 8 outputs for each tile of
+  4x4, where tiles are counted by sixteens, the lanes of a vector;
+- ``fft`` if the defining sum takes more multiply-adds than 400 for each cell transformed and 30 for each
+  product of two: kernels of some 30x30, or 15x15 in larger batches;
+- ``direct`` otherwise.
+
+How far the results may be from the defining sum, with eps the spacing of the dtype's numbers at 1:
+
+- ``winograd``: ``(16 + IC/16) * eps * sum over ic of max|x[ic]| * sum|w[ic]|``, for each output channel,
+  IC being the channels of one group. Only the tile's 6x6 pixels count for ``max|x[ic]|``. One NaN or
+  infinity spreads over the tiles that read it.
+- ``fft``: ``8 * eps * sum over ic of |x[ic]| * |w[ic]|``, Euclidean norms of padded images and filters. One
+  NaN fills the image.
+- all others: ``K * eps * sum|x||w|`` over the K = IC*KH*KW products of an output and its bias.
 """
 
 from __future__ import annotations

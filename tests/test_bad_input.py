@@ -15,6 +15,7 @@ def test_every_function_is_here():
     asking = {
         "algorithms",
         "backends",
+        "conv2d_workspace",
         "get_num_threads",
         "last_call",
         "num_threads",

@@ -35,8 +35,6 @@ cdef extern from *:
     #ifndef CONVKIT_WINOGRAD_LINES
     #define CONVKIT_WINOGRAD_LINES
     #define CONVKIT_ORDER(s, V, I) \
-        static inline V convkit_odds_##s(V a, V b) \
-            CONVKIT_SHUFFLE(V, I, a, b, 2*l + 1) \
         static inline V convkit_lows_##s(V a, V b) \
             CONVKIT_SHUFFLE(V, I, a, b, l/2 + l%2*(int) (sizeof a/sizeof a[0])) \
         static inline V convkit_highs_##s(V a, V b) \
@@ -53,8 +51,6 @@ cdef extern from *:
     CONVKIT_ORDER(d, convkit_vd, convkit_vl)
     #endif
     """
-    vf odds_f "convkit_odds_f"(vf a, vf b) noexcept nogil
-    vd odds_d "convkit_odds_d"(vd a, vd b) noexcept nogil
     vf lows_f "convkit_lows_f"(vf a, vf b) noexcept nogil
     vd lows_d "convkit_lows_d"(vd a, vd b) noexcept nogil
     vf highs_f "convkit_highs_f"(vf a, vf b) noexcept nogil
@@ -121,14 +117,6 @@ cdef inline inlined output_line(
 
 
 # --- shuffles ------------------------------------------------------------------------------
-
-
-cdef inline vec odds(vec a, vec b) noexcept nogil:
-    """Lanes 1, 3, 5... of a followed by b."""
-    if vec is vf:
-        return odds_f(a, b)
-    else:
-        return odds_d(a, b)
 
 
 cdef inline vec lows(vec a, vec b) noexcept nogil:

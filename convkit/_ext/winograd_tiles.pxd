@@ -13,9 +13,11 @@ Lanes are tiles (of U: input channels). Strides between planes are never a power
 streams that are written side by side would evict one another from the cache.
 """
 
-from convkit._ext.vec cimport at, clear, copy, evens, lanes, load, move, splat, store, vd, vec, vf, zero
+from convkit._ext.vec cimport (
+    at, clear, copy, evens, lanes, load, move, odds, splat, store, vd, vec, vf, zero
+)
 from convkit._ext.winograd_lines cimport (
-    filter_line, highs, input_line, lows, next_lane, odds, output_line, split
+    filter_line, highs, input_line, lows, next_lane, output_line, split
 )
 
 cdef enum:
