@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .border import FLOATS, is_operand, is_vector, small
+from .border import FLOATS, is_key, is_operand, is_vector, small
 from .geometry import LARGEST, check_allocation, option, whole
 
 __all__ = [
@@ -190,10 +190,7 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
 
 def key(value: Any, name: str) -> Any:
     """Return an option in a form that a plan can be looked up by; None stays None."""
-    kind = type(value)
-    if kind is int or value is None or (kind is tuple and {*map(type, value)} == {int}):
-        return value
-    return option(value, name)
+    return value if is_key(value) else option(value, name)
 
 
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]:

@@ -13,7 +13,17 @@ import numpy as np
 
 from . import _ext
 
-__all__ = ["given_statistics", "invstd_of", "is_operand", "is_vector", "move", "overlap", "seen", "small"]
+__all__ = [
+    "given_statistics",
+    "invstd_of",
+    "is_key",
+    "is_operand",
+    "is_vector",
+    "move",
+    "overlap",
+    "seen",
+    "small",
+]
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
 
@@ -31,6 +41,12 @@ def is_vector(x: Any, length: int, dtype: np.dtype) -> bool:
 def seen(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Return a contiguous array in another shape of at most four axes, as ``a.reshape(shape)`` does."""
     return a.reshape(shape)
+
+
+def is_key(value: Any) -> bool:
+    """Tell whether an option is None, an int or a tuple of ints, and as good as any to look up a plan by."""
+    kind = type(value)
+    return value is None or kind is int or (kind is tuple and {*map(type, value)} == {int})
 
 
 def overlap(a: Any, b: Any) -> bool:
@@ -65,7 +81,8 @@ def move(running: np.ndarray, batch: np.ndarray, factor: float, scale: float) ->
 
 
 in_numpy = {
-    f.__name__: f for f in (is_operand, is_vector, seen, overlap, small, invstd_of, given_statistics, move)
+    f.__name__: f
+    for f in (is_operand, is_vector, is_key, seen, overlap, small, invstd_of, given_statistics, move)
 }
 """The functions above by name, for tests: most of them are compiled from here on."""
 
@@ -73,3 +90,4 @@ if (_compiled := _ext.compiled("border")) is not None:
     is_operand, overlap, small = _compiled.is_operand, _compiled.overlap, _compiled.small
     invstd_of, given_statistics = _compiled.invstd_of, _compiled.given_statistics
     is_vector, seen, move = _compiled.is_vector, _compiled.seen, _compiled.move
+    is_key = _compiled.is_key

@@ -35,6 +35,28 @@ def test_is_vector(x, dtype):
     }
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        3,
+        True,
+        3.0,
+        np.int64(3),
+        (),
+        (1,),
+        (1, 2, 3),
+        (1, True),
+        (1, None),
+        ((1, 2), (3, 4)),
+        [1],
+        "same",
+    ],
+)
+def test_is_key(value):
+    assert compiled.is_key(value) == border.in_numpy["is_key"](value)
+
+
 def test_seen():
     for seen in (compiled.seen, border.in_numpy["seen"]):
         view = seen(FIRST, (1, 2, 2, 3))

@@ -47,6 +47,18 @@ def seen(cnp.ndarray a, shape):
     return cnp.PyArray_Newshape(a, &dims, cnp.NPY_CORDER)
 
 
+def is_key(value):
+    """Tell whether an option is None, an int or a tuple of ints, and as good as any to look up a plan by."""
+    if value is None or type(value) is int:
+        return True
+    if type(value) is not tuple or not value:
+        return False
+    for v in <tuple> value:
+        if type(v) is not int:
+            return False
+    return True
+
+
 def overlap(a, b):
     """Tell whether two arrays have a cell in common (two columns of one table have none), or may have one.
 
