@@ -11,11 +11,11 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from .border import FLOATS, is_key, is_operand, is_vector, small
 from .geometry import LARGEST, check_allocation, option, whole
 
 __all__ = [
@@ -36,8 +36,6 @@ __all__ = [
 IntOrInts = int | Sequence[int]
 
 SMALL = 2**16  # elements: what fits any machine, so that a small call need not ask how large this one is
-
-FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -122,14 +120,13 @@ def operand(x: Any, name: str) -> np.ndarray:
     TypeError
         If `x` is not an array, or of another dtype: nothing is cast in silence.
     """
+    if is_operand(x):
+        return x
     if type(x) is not np.ndarray:
         if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
             hint = f": np.array({name}, np.float32) makes one" if isinstance(x, list | tuple) else ""
             raise TypeError(f"{name} must be an array of float32 or float64, got {type(x).__name__}{hint}")
         x = np.asarray(x)
-    flags = x.flags
-    if x.dtype in FLOATS and flags.c_contiguous and flags.aligned:
-        return x
     if x.dtype.kind != "f" or x.dtype.newbyteorder("=") not in FLOATS:
         raise TypeError(f"{name} must be float32 or float64, got {x.dtype}; nothing is cast in silence")
     return np.require(x, x.dtype.newbyteorder("="), ("C", "A"))
@@ -151,7 +148,9 @@ def flag(value: Any, name: str) -> bool:
 
     An array or a number in its place is a slip in the order of the arguments.
     """
-    if not isinstance(value, bool | np.bool_):
+    if value is True or value is False:
+        return value
+    if not isinstance(value, np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
@@ -179,6 +178,8 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
     TypeError, ValueError
         If it is not an array of floats, or of another dtype or shape.
     """
+    if is_vector(v, length, dtype):
+        return v
     v = operand(v, name)
     if v.shape != (length,):
         raise ValueError(f"{name} must have shape ({length},), got {v.shape}")
@@ -189,10 +190,7 @@ def vector(v: Any, length: int, name: str, dtype: np.dtype) -> np.ndarray:
 
 def key(value: Any, name: str) -> Any:
     """Return an option in a form that a plan can be looked up by; None stays None."""
-    kind = type(value)
-    if kind is int or value is None or (kind is tuple and {*map(type, value)} == {int}):
-        return value
-    return option(value, name)
+    return value if is_key(value) else option(value, name)
 
 
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]:
@@ -221,8 +219,9 @@ def output(
         If `out` is not a writable array of that shape and dtype.
     """
     if out is None:
-        if prod(shape) > SMALL:
-            check_allocation(shape, dtype.itemsize)
+        if (y := small(shape, dtype, SMALL)) is not None:
+            return y
+        check_allocation(shape, dtype.itemsize)
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from . import border
 from .arrays import any_array, flag, operand
 from .norm_plan import (
     NormGradients,
@@ -26,7 +27,6 @@ from .norm_plan import (
     group_view,
     instance_view,
     layer_view,
-    move,
     normalize,
     normalize_given,
     own_statistics,
@@ -106,8 +106,8 @@ def instance_norm(
     running = check_running(running_mean, running_var, x.shape[1], x.dtype, **given)
     y, mean, var = normalize(x, view, weight, bias, eps, choice, out)
     if running is not None and x.size:
-        move(running[0], mean.reshape(x.shape[:2]).mean(axis=0), factor)
-        move(running[1], var.reshape(x.shape[:2]).mean(axis=0) * (values / (values - 1)), factor)
+        border.move(running[0], mean.reshape(x.shape[:2]).mean(axis=0), factor, 1.0)
+        border.move(running[1], var.reshape(x.shape[:2]).mean(axis=0), factor, values / (values - 1))
     return y
 
 

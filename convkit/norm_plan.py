@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import border
 from .arrays import finish, fraction, number, operand, output, vector
 from .dispatch import pick
 from .geometry import option, remembered, whole
@@ -32,9 +33,7 @@ __all__ = [
     "grad_operands",
     "group_view",
     "instance_view",
-    "invstd_of",
     "layer_view",
-    "move",
     "normalize",
     "normalize_given",
     "own_statistics",
@@ -115,7 +114,7 @@ def _or(value: float, v: Any, name: str, view: View, dtype: np.dtype) -> np.ndar
     """Return weight or bias as the kernels see it, or an array of `value` where there is none."""
     if v is None:
         return _constant(value, view.weight, dtype)
-    return vector(v, prod(view.weight), name, dtype).reshape(view.weight)
+    return border.seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
 
 
 def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
@@ -134,13 +133,6 @@ def check_eps(eps: float) -> float:
     return value
 
 
-def invstd_of(var: np.ndarray, eps: float) -> np.ndarray:
-    if eps > 0:
-        return 1.0 / np.sqrt(var + eps)
-    with np.errstate(divide="ignore"):  # a constant channel with eps 0: the user asked for it
-        return 1.0 / np.sqrt(var + eps)
-
-
 def normalize(
     x: np.ndarray,
     view: View,
@@ -155,7 +147,7 @@ def normalize(
     mean, var = np.empty(view.x[1]), np.empty(view.x[1])
     kernel = pick("normalize", *choice)
     if x.size:
-        kernel(y.reshape(view.x), mean, var, x.reshape(view.x), weight, bias, eps)
+        kernel(border.seen(y, view.x), mean, var, border.seen(x, view.x), weight, bias, eps)
     else:  # an empty batch has no statistics
         mean.fill(np.nan)
         var.fill(np.nan)
@@ -176,7 +168,7 @@ def normalize_given(
     y = output(x.shape, x.dtype, out, (x, weight, bias))
     kernel = pick("normalize_given", *choice)
     if x.size:
-        kernel(y.reshape(view.x), x.reshape(view.x), mean, invstd, weight, bias)
+        kernel(border.seen(y, view.x), border.seen(x, view.x), mean, invstd, weight, bias)
     return finish(y, out)
 
 
@@ -216,7 +208,7 @@ def own_statistics(
     """Return mean and 1/sqrt(var + eps) of each g, for a gradient that was given none."""
     one, zero = affine(None, None, view, x.dtype)
     _, mean, var = normalize(x, view, one, zero, eps, (choice[0], "auto"), None)
-    return mean, invstd_of(var, eps)
+    return mean, border.invstd_of(var, eps)
 
 
 # --- running statistics --------------------------------------------------------------------
@@ -250,23 +242,11 @@ def check_running(
         if not v.flags.writeable:
             raise ValueError(f"{name} is read-only, and training updates it in place")
         for other, a in others.items():
-            if a is not None and _share(v, a):
+            if a is not None and border.overlap(v, a):
                 raise ValueError(f"{name} shares memory with {other}, and training updates it in place")
-    if _share(running_mean, running_var):
+    if border.overlap(running_mean, running_var):
         raise ValueError("running_mean and running_var share memory")
     return running_mean, running_var
-
-
-def _share(a: np.ndarray, b: np.ndarray) -> bool:
-    """Tell whether two arrays have a cell in common (two columns of one table have none), or may have one.
-
-    To be certain can take exponential time, hence the limit, of which NumPy's annotations do not know.
-    """
-    return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
-
-
-def move(running: np.ndarray, batch: np.ndarray, factor: float) -> None:
-    running[...] = (1 - factor) * running.astype(np.float64) + factor * batch
 
 
 def running_statistics(
@@ -277,8 +257,6 @@ def running_statistics(
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         if v is None:
             raise ValueError(f"evaluation needs {name}: only training, by x's own statistics, can do without")
-        statistics.append(vector(v, view.weight[0], name, dtype).astype(np.float64))
+        statistics.append(vector(v, view.weight[0], name, dtype))
     mean, var = statistics
-    if (least := np.fmin.reduce(var)) < 0:
-        raise ValueError(f"running_var must be at least 0, got {least}")
-    return mean, invstd_of(var, eps)
+    return border.given_statistics(mean, var, eps)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import border
 from .arrays import any_array, flag, operand, vector
 from .norm_plan import (
     NormGradients,
@@ -18,8 +19,6 @@ from .norm_plan import (
     check_running,
     check_values,
     grad_operands,
-    invstd_of,
-    move,
     normalize,
     normalize_given,
     own_statistics,
@@ -191,9 +190,9 @@ def _batch_norm(
     )
     y, mean, var = normalize(x, view, gamma, beta, eps, choice, out)
     if running is not None and x.size:  # from an empty batch nothing is learned
-        move(running[0], mean, factor)
-        move(running[1], var * (values / (values - 1)), factor)
-    return y, mean, invstd_of(var, eps)
+        border.move(running[0], mean, factor, 1.0)
+        border.move(running[1], var, factor, values / (values - 1))
+    return y, mean, border.invstd_of(var, eps)
 
 
 @any_array

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import geometry
 from .arrays import any_array, finish, key, number, operand, output, shape_of
+from .border import seen
 from .dispatch import pick
 
 __all__ = ["pad", "pad_backward"]
@@ -105,7 +106,7 @@ def pad(
     y = output(plan.result, x.dtype, out, (x,))
     kernel = pick("pad2d", backend, algorithm)
     if y.size:
-        kernel(y.reshape(plan.y), x.reshape(plan.x), plan.ih_of, plan.iw_of, value)
+        kernel(seen(y, plan.y), seen(x, plan.x), plan.ih_of, plan.iw_of, value)
     return finish(y, out)
 
 

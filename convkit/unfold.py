@@ -50,8 +50,28 @@ def _plan(
     return _Plan((n, c, *size), (n, c, *k, oh, ow), (ih_of, iw_of, *s, *d), shape, columns)
 
 
-def _plan_of(shape: tuple[int, ...], padding_mode: str, **options: Any) -> _Plan:
-    return _plan(shape, *(key(value, name) for name, value in options.items()), padding_mode)
+def _plan_of(
+    shape: tuple[int, ...],
+    padding_mode: str,
+    kernel_size: IntOrInts,
+    dilation: IntOrInts,
+    padding: Padding,
+    stride: IntOrInts,
+) -> _Plan:
+    k, d = key(kernel_size, "kernel_size"), key(dilation, "dilation")
+    return _plan(shape, k, d, key(padding, "padding"), key(stride, "stride"), padding_mode)
+
+
+@geometry.remembered
+def _image_of(columns: tuple[int, ...], output_size: IntOrInts, kernel_size: IntOrInts) -> tuple[int, ...]:
+    """Return the shape of the image of `output_size` that such columns are the windows of."""
+    size = geometry.per_axis(output_size, 2, "output_size", least=1)
+    kh, kw = geometry.per_axis(kernel_size, 2, "kernel_size", least=1)
+    if len(columns) not in (2, 3) or columns[-2] % (kh * kw) or columns[-2] == 0:
+        raise ValueError(
+            f"cols must have shape (N, C*{kh}*{kw}, OH*OW) or (C*{kh}*{kw}, OH*OW), got {columns}"
+        )
+    return (*columns[:-2], columns[-2] // (kh * kw), *size)
 
 
 @any_array
@@ -106,9 +126,7 @@ def im2col(
            [4., 5., 7., 8.]])
     """
     x = operand(x, "x")
-    plan = _plan_of(
-        x.shape, padding_mode, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
-    )
+    plan = _plan_of(x.shape, padding_mode, kernel_size, dilation, padding, stride)
     cols = output(plan.columns, x.dtype, out, (x,))
     kernel = pick("im2col", backend, algorithm)
     if x.size:
@@ -164,16 +182,8 @@ def col2im(
            [1., 2., 1.]])
     """
     cols = operand(cols, "cols")
-    size = geometry.per_axis(output_size, 2, "output_size", least=1)
-    kh, kw = geometry.per_axis(kernel_size, 2, "kernel_size", least=1)
-    if cols.ndim not in (2, 3) or cols.shape[-2] % (kh * kw) or cols.shape[-2] == 0:
-        raise ValueError(
-            f"cols must have shape (N, C*{kh}*{kw}, OH*OW) or (C*{kh}*{kw}, OH*OW), got {cols.shape}"
-        )
-    image = (*cols.shape[:-2], cols.shape[-2] // (kh * kw), *size)
-    plan = _plan_of(
-        image, padding_mode, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
-    )
+    image = _image_of(cols.shape, key(output_size, "output_size"), key(kernel_size, "kernel_size"))
+    plan = _plan_of(image, padding_mode, kernel_size, dilation, padding, stride)
     if cols.shape != plan.columns:
         raise ValueError(f"cols must have shape {plan.columns} for this geometry, got {cols.shape}")
     x = output(image, cols.dtype, out, (cols,))
@@ -219,16 +229,16 @@ def im2col_backward(
     array([[[1., 2., 1.]]])
     """
     grad_cols, shape = operand(grad_cols, "grad_cols"), shape_of(x)
-    options: dict[str, Any] = {
-        "kernel_size": kernel_size, "dilation": dilation, "padding": padding, "stride": stride
-    }  # fmt: skip
-    plan = _plan_of(shape, padding_mode, **options)
+    plan = _plan_of(shape, padding_mode, kernel_size, dilation, padding, stride)
     if grad_cols.shape != plan.columns:
         raise ValueError(f"grad_cols must have shape {plan.columns}, got {grad_cols.shape}")
     return col2im(
         grad_cols,
         shape[-2:],
-        **options,
+        kernel_size,
+        dilation,
+        padding,
+        stride,
         padding_mode=padding_mode,
         algorithm=algorithm,
         backend=backend,

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["config", "load", "set_threads", "why_not"]
+__all__ = ["compiled", "config", "load", "set_threads", "why_not"]
 
 
-def _compiled(module: str) -> ModuleType | None:
+def compiled(module: str) -> ModuleType | None:
     """Import a module that is compiled once; None in a source tree where nothing was compiled."""
     try:
         return importlib.import_module(f"{__name__}.{module}")
@@ -43,7 +43,7 @@ def _choose(asked: str, available: tuple[str, ...]) -> str | None:
     return asked
 
 
-_cpu, _threads = _compiled("cpu"), _compiled("threads")
+_cpu, _threads = compiled("cpu"), compiled("threads")
 _available: tuple[str, ...] = tuple(filter(_built, _cpu.instruction_sets())) if _cpu else ()
 _isa = _choose(os.environ.get("CONVKIT_ISA", ""), _available)
 

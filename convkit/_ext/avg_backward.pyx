@@ -197,6 +197,19 @@ cdef void small_planes(
 # --- all planes ----------------------------------------------------------------------------
 
 
+cdef inline void planes_from(
+    Py_ssize_t p, floating *dx, const floating *dy, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    """Planes p, p + 1 ... side by side, as many as a vector has lanes."""
+    if floating is float:
+        small_planes(<vf *> (dx + p*IH*IW), <const vf *> (dy + p*OH*OW), h_windows, w_windows,
+                     min(lanes(<const vf *> NULL), P - p), IH, IW, OH, OW)
+    else:
+        small_planes(<vd *> (dx + p*IH*IW), <const vd *> (dy + p*OH*OW), h_windows, w_windows,
+                     min(lanes(<const vd *> NULL), P - p), IH, IW, OH, OW)
+
+
 cdef inline void backward(
     floating *dx, const floating *dy, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
@@ -206,14 +219,16 @@ cdef inline void backward(
     cdef Run run
     find_run(w_windows, OW, &run)
     if IW < 2*W and P >= W and max(IH, OH)*max(IW, OW) <= CELLS:
+        if threads == 1:
+            for i in range((P + W - 1)//W):
+                planes_from(i*W, dx, dy, h_windows, w_windows, P, IH, IW, OH, OW)
+            return
         for i in prange((P + W - 1)//W, schedule="static", num_threads=threads):
-            p = i*W
-            if floating is float:
-                small_planes(<vf *> (dx + p*IH*IW), <const vf *> (dy + p*OH*OW), h_windows, w_windows,
-                             min(W, P - p), IH, IW, OH, OW)
-            else:
-                small_planes(<vd *> (dx + p*IH*IW), <const vd *> (dy + p*OH*OW), h_windows, w_windows,
-                             min(W, P - p), IH, IW, OH, OW)
+            planes_from(i*W, dx, dy, h_windows, w_windows, P, IH, IW, OH, OW)
+        return
+    if threads == 1:
+        for p in range(P):
+            plane(dx + p*IH*IW, dy + p*OH*OW, h_windows, w_windows, &run, IH, IW, OH, OW)
         return
     for p in prange(P, schedule="static", num_threads=threads):
         plane(dx + p*IH*IW, dy + p*OH*OW, h_windows, w_windows, &run, IH, IW, OH, OW)
@@ -243,15 +258,17 @@ def avg_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray h_windows, c
     """Fill dx (P, IH, IW) with the shares of dy (P, OH, OW)."""
     cdef int typenum = contract.output(dx, "dx", 3)
     contract.array(dy, "dy", 3, typenum)
+    contract.apart(dx, dy, "dy")
     cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
     contract.extent("planes of dy", dy.shape[0], P)
-    check(h_windows, "h_windows", IH, OH, "divisor")
-    check(w_windows, "w_windows", IW, OW, "divisor")
+    check(dx, h_windows, "h_windows", IH, OH, "divisor")
+    check(dx, w_windows, "w_windows", IW, OW, "divisor")
 
     cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
     cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
     cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
-    for p in range(0, P, at_once):
+    p = 0
+    while p < P:
         count = min(at_once, P - p)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -261,3 +278,4 @@ def avg_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray h_windows, c
                 avg_pool2d_backward_f64(<double *> dx.data + p*IH*IW, <const double *> dy.data + p*OH*OW,
                                         h, w, count, IH, IW, OH, OW)
         contract.signals()
+        p += at_once

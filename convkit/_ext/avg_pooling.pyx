@@ -139,6 +139,19 @@ cdef inline void strip(
         any_row(y + oh*OW, x + h[START]*IW, h[STOP] - h[START], h[THIRD], w_windows, IW, OW)
 
 
+cdef inline void planes_from(
+    Py_ssize_t p, floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    """Planes p, p + 1 ... side by side, as many as a vector has lanes."""
+    if floating is float:
+        small_planes(<vf *> (y + p*OH*OW), <const vf *> (x + p*IH*IW), h_windows, w_windows,
+                     min(lanes(<const vf *> NULL), P - p), IH, IW, OH, OW)
+    else:
+        small_planes(<vd *> (y + p*OH*OW), <const vd *> (x + p*IH*IW), h_windows, w_windows,
+                     min(lanes(<const vd *> NULL), P - p), IH, IW, OH, OW)
+
+
 cdef void average(
     floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
@@ -151,14 +164,16 @@ cdef void average(
     find_run(w_windows, OW, &run)
     common = in_registers(run.S, run.K) and run.end - run.first >= W
     if not common and P >= W and max(IH, OH)*max(IW, OW) <= CELLS:
+        if threads == 1:
+            for i in range((P + W - 1)//W):
+                planes_from(i*W, y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+            return
         for i in prange((P + W - 1)//W, schedule="static", num_threads=threads):
-            p = i*W
-            if floating is float:
-                small_planes(<vf *> (y + p*OH*OW), <const vf *> (x + p*IH*IW), h_windows, w_windows,
-                             min(W, P - p), IH, IW, OH, OW)
-            else:
-                small_planes(<vd *> (y + p*OH*OW), <const vd *> (x + p*IH*IW), h_windows, w_windows,
-                             min(W, P - p), IH, IW, OH, OW)
+            planes_from(i*W, y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+        return
+    if threads == 1:
+        for p in range(P):
+            strip(y + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OW, &run, common, far, 0, OH)
         return
     for i in prange(P*strips, schedule="static", num_threads=threads):
         p = i//strips
@@ -191,15 +206,17 @@ def avg_pool2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray 
     """Fill y (P, OH, OW) with the averages of the windows of x (P, IH, IW)."""
     cdef int typenum = contract.output(y, "y", 3)
     contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
     cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
     contract.extent("planes of x", x.shape[0], P)
-    check(h_windows, "h_windows", IH, OH, "divisor")
-    check(w_windows, "w_windows", IW, OW, "divisor")
+    check(y, h_windows, "h_windows", IH, OH, "divisor")
+    check(y, w_windows, "w_windows", IW, OW, "divisor")
 
     cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
     cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
     cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
-    for p in range(0, P, at_once):
+    p = 0
+    while p < P:
         count = min(at_once, P - p)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -209,3 +226,4 @@ def avg_pool2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray 
                 avg_pool2d_f64(<double *> y.data + p*OH*OW, <const double *> x.data + p*IH*IW, h, w,
                                count, IH, IW, OH, OW)
         contract.signals()
+        p += at_once

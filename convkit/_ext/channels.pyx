@@ -106,12 +106,14 @@ def channel_mean(cnp.ndarray y, cnp.ndarray x):
     """Fill y (N, S) with the means of x (N, C, S) over its channels."""
     cdef int typenum = contract.output(y, "y", 2)
     contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
     cdef Py_ssize_t N = x.shape[0], C = x.shape[1], S = x.shape[2]
     contract.extent("images of y", y.shape[0], N)
     contract.extent("pixels of y", y.shape[1], S)
 
     cdef Py_ssize_t n, count, at_once = contract.blocks_at_once(C*S)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         count = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -119,18 +121,21 @@ def channel_mean(cnp.ndarray y, cnp.ndarray x):
             else:
                 channel_mean_f64(<double *> y.data + n*S, <const double *> x.data + n*C*S, count, C, S)
         contract.signals()
+        n += at_once
 
 
 def channel_mean_backward(cnp.ndarray dx, cnp.ndarray dy):
     """Fill every channel of dx (N, C, S) with its share of dy (N, S)."""
     cdef int typenum = contract.output(dx, "dx", 3)
     contract.array(dy, "dy", 2, typenum)
+    contract.apart(dx, dy, "dy")
     cdef Py_ssize_t N = dx.shape[0], C = dx.shape[1], S = dx.shape[2]
     contract.extent("images of dy", dy.shape[0], N)
     contract.extent("pixels of dy", dy.shape[1], S)
 
     cdef Py_ssize_t n, count, at_once = contract.blocks_at_once(C*S)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         count = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -140,3 +145,4 @@ def channel_mean_backward(cnp.ndarray dx, cnp.ndarray dy):
                 channel_mean_backward_f64(<double *> dx.data + n*C*S, <const double *> dy.data + n*S,
                                           count, C, S)
         contract.signals()
+        n += at_once

@@ -46,7 +46,7 @@ cdef inline int output(cnp.ndarray a, str name, int ndim) except -1:
 
 
 cdef inline int apart(cnp.ndarray out, cnp.ndarray a, str name) except -1:
-    """Accept an input that shares no memory with an output; both are contiguous."""
+    """Accept an array that shares no memory with an output; both are contiguous."""
     cdef size_t start = <size_t> cnp.PyArray_DATA(out), other = <size_t> cnp.PyArray_DATA(a)
     if start < other + cnp.PyArray_NBYTES(a) and other < start + cnp.PyArray_NBYTES(out):
         raise ValueError(f"{name} shares memory with the output")
@@ -61,12 +61,17 @@ cdef inline int extent(str name, Py_ssize_t got, Py_ssize_t expected) except -1:
 
 
 cdef inline int table(
-    cnp.ndarray a, str name, Py_ssize_t n, Py_ssize_t O, Py_ssize_t S, Py_ssize_t K, Py_ssize_t D
+    cnp.ndarray out, cnp.ndarray a, str name,
+    Py_ssize_t n, Py_ssize_t O, Py_ssize_t S, Py_ssize_t K, Py_ssize_t D
 ) except -1:
-    """Accept an index table that serves ``table[o*S + k*D]`` and names only cells of 0..n-1, or -1."""
+    """Accept an index table that serves ``table[o*S + k*D]`` and names only cells of 0..n-1, or -1.
+
+    It must lie apart from the output: overwritten by the kernel, it would name any cell at all.
+    """
     cdef Py_ssize_t last, i
     cdef const cnp.npy_intp *cell
     array(a, name, 1, cnp.NPY_INTP)
+    apart(out, a, name)
     last = cnp.PyArray_DIM(a, 0) - 1
     # Written with divisions, because the products might overflow.
     if S < 1 or D < 1 or O - 1 > last // S or K - 1 > (last - (O - 1)*S) // D:
@@ -79,7 +84,7 @@ cdef inline int table(
 
 
 cdef inline int sizes(
-    conv_shape *s, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, str name_of_y,
+    conv_shape *s, cnp.ndarray out, cnp.ndarray x, cnp.ndarray w, cnp.ndarray y, str name_of_y,
     cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ) except -1:
     """Accept arrays of 4 axes that have the shapes of a convolution's x, w and y; fill in its shape."""
@@ -88,12 +93,13 @@ cdef inline int sizes(
     s.OH, s.OW = y.shape[2], y.shape[3]
     s.SH, s.SW, s.DH, s.DW = SH, SW, DH, DW
     s.G = s.IC // w.shape[1]
-    extent(f"images of {name_of_y}", y.shape[0], s.N)
-    extent(f"channels of {name_of_y}", y.shape[1], s.OC)
+    if y.shape[0] != s.N or y.shape[1] != s.OC:  # words are put together only for an error
+        extent(f"images of {name_of_y}", y.shape[0], s.N)
+        extent(f"channels of {name_of_y}", y.shape[1], s.OC)
     if s.G * w.shape[1] != s.IC or s.G == 0 or s.OC % s.G:
         raise ValueError(f"{s.IC} input and {s.OC} output channels have no groups of {w.shape[1]} inputs")
-    table(ih_of, "ih_of", s.IH, s.OH, SH, s.KH, DH)
-    table(iw_of, "iw_of", s.IW, s.OW, SW, s.KW, DW)
+    table(out, ih_of, "ih_of", s.IH, s.OH, SH, s.KH, DH)
+    table(out, iw_of, "iw_of", s.IW, s.OW, SW, s.KW, DW)
     return 0
 
 
@@ -104,7 +110,7 @@ cdef inline int conv2d(
     """Accept the arguments of a convolution, fill in its shape and return its type."""
     cdef int typenum = output(y, "y", 4)
     operands(y, x, w, b, typenum)
-    sizes(s, x, w, y, "y", ih_of, iw_of, SH, SW, DH, DW)
+    sizes(s, y, x, w, y, "y", ih_of, iw_of, SH, SW, DH, DW)
     extent("length of b", b.shape[0], s.OC)
     return typenum
 
@@ -116,7 +122,7 @@ cdef inline int conv_transpose2d(
     """Accept the arguments of a transposed convolution; the shape is the convolution's from y to x."""
     cdef int typenum = output(y, "y", 4)
     operands(y, x, w, b, typenum)
-    sizes(s, y, w, x, "x", ih_of, iw_of, SH, SW, DH, DW)
+    sizes(s, y, y, w, x, "x", ih_of, iw_of, SH, SW, DH, DW)
     extent("length of b", b.shape[0], s.IC)
     return typenum
 
@@ -141,7 +147,7 @@ cdef inline int conv2d_grad_w(
     array(x, "x", 4, typenum)
     apart(dw, dy, "dy")
     apart(dw, x, "x")
-    sizes(s, x, dw, dy, "dy", ih_of, iw_of, SH, SW, DH, DW)
+    sizes(s, dw, x, dw, dy, "dy", ih_of, iw_of, SH, SW, DH, DW)
     return typenum
 
 
@@ -155,6 +161,11 @@ cdef inline int normalize_given(
     array(bias, "bias", 2, typenum)
     array(mean, "mean", 1, cnp.NPY_FLOAT64)
     array(invstd, "invstd", 1, cnp.NPY_FLOAT64)
+    apart(y, x, "x")
+    apart(y, weight, "weight")
+    apart(y, bias, "bias")
+    apart(y, mean, "mean")
+    apart(y, invstd, "invstd")
     for axis in range(4):
         extent("an extent of y", y.shape[axis], x.shape[axis])
     extent("length of mean", mean.shape[0], x.shape[1])
@@ -172,7 +183,14 @@ cdef inline int normalize(
     """The same, where mean and variance are outputs."""
     output(mean, "mean", 1)
     output(var, "var", 1)
-    return normalize_given(y, x, mean, var, weight, bias)
+    cdef cnp.ndarray out
+    cdef int typenum = normalize_given(y, x, mean, var, weight, bias)
+    apart(var, mean, "mean")
+    for out in (mean, var):
+        apart(out, x, "x")
+        apart(out, weight, "weight")
+        apart(out, bias, "bias")
+    return typenum
 
 
 cdef inline int normalize_backward(
@@ -180,12 +198,23 @@ cdef inline int normalize_backward(
     cnp.ndarray weight, cnp.ndarray mean, cnp.ndarray invstd
 ) except -1:
     """Accept the arguments of a normalisation's gradient and return its type."""
+    cdef cnp.ndarray out
     cdef int axis, typenum = normalize_given(dx, x, mean, invstd, weight, weight)
     array(dy, "dy", 4, typenum)
     output(dweight, "dweight", 2)
     output(dbias, "dbias", 2)
     array(dweight, "dweight", 2, typenum)
     array(dbias, "dbias", 2, typenum)
+    apart(dx, dy, "dy")
+    apart(dx, dweight, "dweight")
+    apart(dx, dbias, "dbias")
+    apart(dweight, dbias, "dbias")
+    for out in (dweight, dbias):
+        apart(out, dy, "dy")
+        apart(out, x, "x")
+        apart(out, weight, "weight")
+        apart(out, mean, "mean")
+        apart(out, invstd, "invstd")
     for axis in range(4):
         extent("an extent of dy", dy.shape[axis], x.shape[axis])
     for axis in range(2):

@@ -30,7 +30,8 @@ cdef inline int conv2d(
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
     cdef Py_ssize_t at_once = contract.blocks_at_once(y_image*(s.IC // s.G)*s.KH*s.KW // speed + 1)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         s.N = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -40,6 +41,7 @@ cdef inline int conv2d(
                 f64(<double *> y.data + n*y_image, <const double *> x.data + n*x_image,
                     <const double *> w.data, <const double *> b.data, ih, iw, &s)
         contract.signals()
+        n += at_once
     return 0
 
 
@@ -55,7 +57,8 @@ cdef inline int conv_transpose2d(
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
     cdef Py_ssize_t at_once = contract.blocks_at_once(x_image*(s.IC // s.G)*s.KH*s.KW // speed + 1)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         s.N = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -65,4 +68,5 @@ cdef inline int conv_transpose2d(
                 f64(<double *> y.data + n*y_image, <const double *> x.data + n*x_image,
                     <const double *> w.data, <const double *> b.data, ih, iw, &s)
         contract.signals()
+        n += at_once
     return 0

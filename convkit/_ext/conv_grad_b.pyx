@@ -47,8 +47,13 @@ cdef inline void channel_sum(
 
 
 cdef void grad_b(floating *db, const floating *dy, Py_ssize_t N, Py_ssize_t OC, Py_ssize_t S) noexcept nogil:
+    cdef int threads = threads_for(N*OC*S)
     cdef Py_ssize_t oc
-    for oc in prange(OC, schedule="static", num_threads=threads_for(N*OC*S)):
+    if threads == 1:
+        for oc in range(OC):
+            channel_sum(db + oc, dy + oc*S, N, OC, S)
+        return
+    for oc in prange(OC, schedule="static", num_threads=threads):
         channel_sum(db + oc, dy + oc*S, N, OC, S)
 
 

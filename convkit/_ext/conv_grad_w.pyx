@@ -281,7 +281,8 @@ def conv2d_grad_w(
     if not work:
         raise MemoryError(f"{threads*sizeof(workspace)} bytes of workspace")
     try:
-        for n in range(0, N, at_once):
+        n = 0
+        while n < N:
             s.N = min(at_once, N - n)
             with nogil:
                 if typenum == cnp.NPY_FLOAT32:
@@ -295,5 +296,6 @@ def conv2d_grad_w(
                         <const vd *> (<const double *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0
                     )
             contract.signals()
+            n += at_once
     finally:
         free(work)

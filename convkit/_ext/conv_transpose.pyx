@@ -263,6 +263,10 @@ cdef void transposed(
     const conv_shape *s, const work_plan *a, char *memory, int threads
 ) noexcept nogil:
     cdef Py_ssize_t i
+    if threads == 1:
+        for i in range(a.chunks*a.images):
+            one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
+        return
     for i in prange(a.chunks*a.images, schedule="dynamic", num_threads=threads):
         one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
 

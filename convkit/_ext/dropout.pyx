@@ -91,22 +91,32 @@ cdef void drop(
     real *y, const real *x, uint64_t seed, uint64_t threshold, double scale, Py_ssize_t U, Py_ssize_t B,
     Py_ssize_t first, Py_ssize_t stop
 ) noexcept nogil:
+    cdef int threads = threads_for((stop - first)*GROUP*B)
     cdef Py_ssize_t g
     if threshold >> 32:
         memset(y + first*GROUP*B, 0, (min(U, stop*GROUP) - first*GROUP)*B*sizeof(real))
         return
-    for g in prange(first, stop, schedule="static", num_threads=threads_for((stop - first)*GROUP*B)):
+    if threads == 1:
+        for g in range(first, stop):
+            drop_group(y, x, g, seed, <uint32_t> threshold, <real> scale, U, B)
+        return
+    for g in prange(first, stop, schedule="static", num_threads=threads):
         drop_group(y, x, g, seed, <uint32_t> threshold, <real> scale, U, B)
 
 
 cdef void draw_mask(
     uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U, Py_ssize_t first, Py_ssize_t stop
 ) noexcept nogil:
+    cdef int threads = threads_for((stop - first)*GROUP)
     cdef Py_ssize_t g
     if threshold >> 32:
         memset(mask + first*GROUP, 0, min(U, stop*GROUP) - first*GROUP)
         return
-    for g in prange(first, stop, schedule="static", num_threads=threads_for((stop - first)*GROUP)):
+    if threads == 1:
+        for g in range(first, stop):
+            mask_group(mask, g, seed, <uint32_t> threshold, U)
+        return
+    for g in prange(first, stop, schedule="static", num_threads=threads):
         mask_group(mask, g, seed, <uint32_t> threshold, U)
 
 
@@ -151,11 +161,13 @@ def dropout(cnp.ndarray y, cnp.ndarray x, uint64_t seed, uint64_t threshold, dou
     """Keep, scaled, or set to zero whole units: the rows of x (U, B)."""
     cdef int typenum = contract.output(y, "y", 2)
     contract.array(x, "x", 2, typenum)
+    contract.apart(y, x, "x")
     contract.extent("units of x", x.shape[0], y.shape[0])
     contract.extent("elements of a unit of x", x.shape[1], y.shape[1])
     check_threshold(threshold)
     cdef Py_ssize_t U = x.shape[0], B = x.shape[1], g, at_once = contract.blocks_at_once(GROUP*B)
-    for g in range(0, groups(U), at_once):
+    g = 0
+    while g < groups(U):
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
                 drop(<float *> y.data, <const float *> x.data, seed, threshold, scale, U, B,
@@ -164,6 +176,7 @@ def dropout(cnp.ndarray y, cnp.ndarray x, uint64_t seed, uint64_t threshold, dou
                 drop(<double *> y.data, <const double *> x.data, seed, threshold, scale, U, B,
                      g, min(groups(U), g + at_once))
         contract.signals()
+        g += at_once
 
 
 def dropout_mask(cnp.ndarray mask, uint64_t seed, uint64_t threshold):
@@ -173,7 +186,9 @@ def dropout_mask(cnp.ndarray mask, uint64_t seed, uint64_t threshold):
         raise ValueError("mask is written to and must not be read-only")
     check_threshold(threshold)
     cdef Py_ssize_t U = mask.shape[0], g, at_once = contract.blocks_at_once(GROUP)
-    for g in range(0, groups(U), at_once):
+    g = 0
+    while g < groups(U):
         with nogil:
             draw_mask(<uint8_t *> mask.data, seed, threshold, U, g, min(groups(U), g + at_once))
         contract.signals()
+        g += at_once

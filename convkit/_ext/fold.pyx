@@ -149,6 +149,22 @@ cdef void fold_masked(
         i = min(i + W, cells - W)
 
 
+cdef inline void fold_plane(
+    floating *x, const floating *cols, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const floating *masks, const Axis *h, const Axis *w, bint plain, bint masked, bint far,
+    const conv_shape *s
+) noexcept nogil:
+    if masked:
+        if floating is float:
+            fold_masked(<vf *> x, <const vf *> cols, <const vf *> masks, h, w, s)
+        else:
+            fold_masked(<vd *> x, <const vd *> cols, <const vd *> masks, h, w, s)
+    elif plain:
+        gather_plane(x, cols, h, w, far, s)
+    else:
+        scatter_plane(x, cols, ih_of, iw_of, s)
+
+
 cdef inline void fold(
     floating *x, const floating *cols, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
@@ -159,24 +175,21 @@ cdef inline void fold(
     cdef bint plain = s.SH == 1 and s.SW == 1 and h.once and w.once and h.stop > h.start and w.stop > w.start
     cdef bint small = is_small(&h, &w, W, s)
     cdef bint far = P*columns*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
+    cdef int threads = threads_for(P*columns)
     cdef floating[MASKS] masks
     if small:
         if floating is float:
             set_masks(<vf *> masks, &h, &w, -1, s)
         else:
             set_masks(<vd *> masks, &h, &w, -1, s)
-    for p in prange(P, schedule="static", num_threads=threads_for(P*columns)):
-        if small and 0 < p < P - 1:
-            if floating is float:
-                fold_masked(<vf *> (x + p*image), <const vf *> (cols + p*columns), <const vf *> masks,
-                            &h, &w, s)
-            else:
-                fold_masked(<vd *> (x + p*image), <const vd *> (cols + p*columns), <const vd *> masks,
-                            &h, &w, s)
-        elif plain:
-            gather_plane(x + p*image, cols + p*columns, &h, &w, far, s)
-        else:
-            scatter_plane(x + p*image, cols + p*columns, ih_of, iw_of, s)
+    if threads == 1:
+        for p in range(P):
+            fold_plane(x + p*image, cols + p*columns, ih_of, iw_of, masks, &h, &w, plain,
+                       small and 0 < p < P - 1, far, s)
+        return
+    for p in prange(P, schedule="static", num_threads=threads):
+        fold_plane(x + p*image, cols + p*columns, ih_of, iw_of, masks, &h, &w, plain,
+                   small and 0 < p < P - 1, far, s)
 
 
 # --- from C --------------------------------------------------------------------------------
@@ -208,7 +221,8 @@ def col2im(
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
     cdef Py_ssize_t at_once = contract.blocks_at_once(columns)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         s.N = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -216,3 +230,4 @@ def col2im(
             else:
                 col2im_f64(<double *> x.data + n*image, <const double *> cols.data + n*columns, ih, iw, &s)
         contract.signals()
+        n += at_once

@@ -36,7 +36,12 @@ cdef inline void scatter(
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
     cdef Py_ssize_t p
-    for p in prange(P, schedule="static", num_threads=threads_for(P*(IH*IW + OH*OW))):
+    cdef int threads = threads_for(P*(IH*IW + OH*OW))
+    if threads == 1:
+        for p in range(P):
+            scatter_plane(dx + p*IH*IW, dy + p*OH*OW, indices + p*OH*OW, IH*IW, OH*OW)
+        return
+    for p in prange(P, schedule="static", num_threads=threads):
         scatter_plane(dx + p*IH*IW, dy + p*OH*OW, indices + p*OH*OW, IH*IW, OH*OW)
 
 
@@ -53,7 +58,10 @@ cdef inline bint outside(const int64_t *indices, Py_ssize_t n, int64_t cells) no
 cdef int any_outside(const int64_t *indices, Py_ssize_t P, Py_ssize_t outputs, int64_t cells) noexcept nogil:
     cdef Py_ssize_t p
     cdef int count = 0
-    for p in prange(P, schedule="static", num_threads=threads_for(P*outputs)):
+    cdef int threads = threads_for(P*outputs)
+    if threads == 1:
+        return outside(indices, P*outputs, cells)
+    for p in prange(P, schedule="static", num_threads=threads):
         count += outside(indices + p*outputs, outputs, cells)
     return count
 
@@ -83,6 +91,8 @@ def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
     cdef int typenum = contract.output(dx, "dx", 3)
     contract.array(dy, "dy", 3, typenum)
     contract.array(indices, "indices", 3, cnp.NPY_INT64)
+    contract.apart(dx, dy, "dy")
+    contract.apart(dx, indices, "indices")
     cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
     contract.extent("planes of dy", dy.shape[0], P)
     contract.extent("planes of indices", indices.shape[0], P)
@@ -93,7 +103,8 @@ def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
     # So few planes that the indices are still in the cache after they were checked.
     cdef Py_ssize_t p, count, at_once = max(1, CHECKED//(OH*OW))
     cdef int wrong
-    for p in range(0, P, at_once):
+    p = 0
+    while p < P:
         count = min(at_once, P - p)
         with nogil:
             wrong = any_outside(where + p*OH*OW, count, OH*OW, IH*IW)
@@ -108,3 +119,4 @@ def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
         if wrong:
             raise ValueError(f"indices must be from 0 to {IH*IW - 1}")
         contract.signals()
+        p += at_once

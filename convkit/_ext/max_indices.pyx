@@ -279,14 +279,43 @@ cdef void window_loops(
                 ih += h[THIRD]
 
 
+cdef inline void planes_from(
+    Py_ssize_t p, floating *y, int64_t *indices, const floating *x, const Py_ssize_t *h_windows,
+    const Py_ssize_t *w_windows, Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    """Planes p, p + 1 ... side by side, as many as a vector has lanes."""
+    if floating is float:
+        small_planes(<vf *> (y + p*OH*OW), indices + p*OH*OW, <const vf *> (x + p*IH*IW),
+                     h_windows, w_windows, min(lanes(<const vf *> NULL), P - p), IH, IW, OH, OW)
+    else:
+        small_planes(<vd *> (y + p*OH*OW), indices + p*OH*OW, <const vd *> (x + p*IH*IW),
+                     h_windows, w_windows, min(lanes(<const vd *> NULL), P - p), IH, IW, OH, OW)
+
+
+cdef inline void strip_of(
+    Py_ssize_t i, floating *y, int64_t *indices, const floating *x, const Py_ssize_t *h_windows,
+    const Py_ssize_t *w_windows, const Run *run, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW,
+    bint far
+) noexcept nogil:
+    """Strip i, counted over all planes: some rows of some columns."""
+    cdef Py_ssize_t across = (OW + SPAN - 1)//SPAN, strips = (OH + STRIP - 1)//STRIP*across
+    cdef Py_ssize_t p = i//strips, oh = i % strips//across*STRIP, ow = i % across*SPAN
+    if floating is float:
+        strip(<vf *> (y + p*OH*OW), indices + p*OH*OW, <const vf *> (x + p*IH*IW), h_windows,
+              w_windows, run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
+    else:
+        strip(<vd *> (y + p*OH*OW), indices + p*OH*OW, <const vd *> (x + p*IH*IW), h_windows,
+              w_windows, run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
+
+
 cdef inline void maximum(
     floating *y, int64_t *indices, const floating *x, const Py_ssize_t *h_windows,
     const Py_ssize_t *w_windows, Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
     cdef int threads = threads_for(P*(IH*IW + OH*OW))
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
-    cdef Py_ssize_t across = (OW + SPAN - 1)//SPAN, strips = (OH + STRIP - 1)//STRIP*across
-    cdef Py_ssize_t i, p, oh, ow, most = <Py_ssize_t> 1 << 31
+    cdef Py_ssize_t strips = (OH + STRIP - 1)//STRIP*((OW + SPAN - 1)//SPAN)
+    cdef Py_ssize_t i, p, most = <Py_ssize_t> 1 << 31
     cdef bint far = P*IH*IW*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
     cdef Run run
     find_run(w_windows, OW, &run)
@@ -294,25 +323,19 @@ cdef inline void maximum(
         for p in prange(P, schedule="static", num_threads=threads):
             window_loops(y + p*OH*OW, indices + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OH, OW)
     elif run.end - run.first < W and P >= W and max(IH, OH)*max(IW, OW) <= CELLS:
+        if threads == 1:
+            for i in range((P + W - 1)//W):
+                planes_from(i*W, y, indices, x, h_windows, w_windows, P, IH, IW, OH, OW)
+            return
         for i in prange((P + W - 1)//W, schedule="static", num_threads=threads):
-            p = i*W
-            if floating is float:
-                small_planes(<vf *> (y + p*OH*OW), indices + p*OH*OW, <const vf *> (x + p*IH*IW),
-                             h_windows, w_windows, min(W, P - p), IH, IW, OH, OW)
-            else:
-                small_planes(<vd *> (y + p*OH*OW), indices + p*OH*OW, <const vd *> (x + p*IH*IW),
-                             h_windows, w_windows, min(W, P - p), IH, IW, OH, OW)
+            planes_from(i*W, y, indices, x, h_windows, w_windows, P, IH, IW, OH, OW)
     else:
+        if threads == 1:
+            for i in range(P*strips):
+                strip_of(i, y, indices, x, h_windows, w_windows, &run, IH, IW, OH, OW, far)
+            return
         for i in prange(P*strips, schedule="static", num_threads=threads):
-            p = i//strips
-            oh = i % strips//across*STRIP
-            ow = i % across*SPAN
-            if floating is float:
-                strip(<vf *> (y + p*OH*OW), indices + p*OH*OW, <const vf *> (x + p*IH*IW), h_windows,
-                      w_windows, &run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
-            else:
-                strip(<vd *> (y + p*OH*OW), indices + p*OH*OW, <const vd *> (x + p*IH*IW), h_windows,
-                      w_windows, &run, IW, OW, oh, min(oh + STRIP, OH), ow, min(ow + SPAN, OW), far)
+            strip_of(i, y, indices, x, h_windows, w_windows, &run, IH, IW, OH, OW, far)
 
 
 # --- from C --------------------------------------------------------------------------------
@@ -341,22 +364,28 @@ def max_pool2d_indices(
     """Fill y and indices (P, OH, OW) with the maxima of the windows of x (P, IH, IW), and their places."""
     cdef int typenum = contract.output(y, "y", 3)
     contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
     contract.array(indices, "indices", 3, cnp.NPY_INT64)
     if not cnp.PyArray_ISWRITEABLE(indices):
         raise ValueError("indices is written to and must not be read-only")
+    contract.apart(y, indices, "indices")
+    contract.apart(indices, x, "x")
     cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
     contract.extent("planes of x", x.shape[0], P)
     contract.extent("planes of indices", indices.shape[0], P)
     contract.extent("rows of indices", indices.shape[1], OH)
     contract.extent("columns of indices", indices.shape[2], OW)
-    check(h_windows, "h_windows", IH, OH, "step")
-    check(w_windows, "w_windows", IW, OW, "step")
+    check(y, h_windows, "h_windows", IH, OH, "step")
+    check(y, w_windows, "w_windows", IW, OW, "step")
+    contract.apart(indices, h_windows, "h_windows")
+    contract.apart(indices, w_windows, "w_windows")
 
     cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
     cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
     cdef int64_t *where = <int64_t *> indices.data
     cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
-    for p in range(0, P, at_once):
+    p = 0
+    while p < P:
         count = min(at_once, P - p)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -366,3 +395,4 @@ def max_pool2d_indices(
                 max_pool2d_indices_f64(<double *> y.data + p*OH*OW, where + p*OH*OW,
                                        <const double *> x.data + p*IH*IW, h, w, count, IH, IW, OH, OW)
         contract.signals()
+        p += at_once

@@ -104,6 +104,11 @@ cdef void normalize_some(
                              min(g1, g0 + (i + 1)*width), streaming, threads)
         free(m)
         return
+    if threads == 1:
+        for i in range(strips):
+            normalize_strip(y, mean, var, x, weight, bias, eps, s, g0 + i*width,
+                            min(g1, g0 + (i + 1)*width), streaming)
+        return
     for i in prange(strips, schedule="static", num_threads=threads):
         normalize_strip(y, mean, var, x, weight, bias, eps, s, g0 + i*width,
                         min(g1, g0 + (i + 1)*width), streaming)
@@ -115,8 +120,13 @@ cdef void given_some(
 ) noexcept nogil:
     """Chunks k0 to k1 - 1 of every statistic, in the order of memory: strip after strip, row after row."""
     cdef bint streaming = worth_streaming(2*s.N*s.G*s.L*sizeof(real), s.S*sizeof(real))
+    cdef int threads = threads_for(s.N*s.G*s.L)
     cdef Py_ssize_t i, strips = ceil_div(s.G, s.width)
-    for i in prange(k0*strips, k1*strips, schedule="static", num_threads=threads_for(s.N*s.G*s.L)):
+    if threads == 1:
+        for i in range(k0*strips, k1*strips):
+            given_strip(y, x, mean, invstd, weight, bias, s, i//strips, i % strips, streaming)
+        return
+    for i in prange(k0*strips, k1*strips, schedule="static", num_threads=threads):
         given_strip(y, x, mean, invstd, weight, bias, s, i//strips, i % strips, streaming)
 
 
@@ -187,7 +197,8 @@ def normalize(
     cdef Py_ssize_t G = x.shape[1], g, at_once
     cdef norm s = plan(x.shape[0], G, x.shape[2], x.shape[3], weight.shape[0], x.itemsize)
     at_once = ceil_div(contract.blocks_at_once(s.N*s.L), s.width)*s.width
-    for g in range(0, G, at_once):
+    g = 0
+    while g < G:
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
                 normalize_some(<float *> y.data, <double *> mean.data, <double *> var.data,
@@ -198,6 +209,7 @@ def normalize(
                                <const double *> x.data, <const double *> weight.data,
                                <const double *> bias.data, eps, &s, g, min(G, g + at_once))
         contract.signals()
+        g += at_once
 
 
 def normalize_given(
@@ -208,7 +220,8 @@ def normalize_given(
     cdef Py_ssize_t G = x.shape[1], k, at_once
     cdef norm s = plan_given(x.shape[0], G, x.shape[2], x.shape[3], weight.shape[0], x.itemsize)
     at_once = contract.blocks_at_once(s.rows*s.cells*G)
-    for k in range(0, s.chunks, at_once):
+    k = 0
+    while k < s.chunks:
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
                 given_some(<float *> y.data, <const float *> x.data, <const double *> mean.data,
@@ -219,3 +232,4 @@ def normalize_given(
                            <const double *> invstd.data, <const double *> weight.data,
                            <const double *> bias.data, &s, k, min(s.chunks, k + at_once))
         contract.signals()
+        k += at_once

@@ -139,6 +139,11 @@ cdef void backward_some(
                             min(g1, g0 + (i + 1)*width), given, streaming, threads)
         free(sums)
         return
+    if threads == 1:
+        for i in range(strips):
+            backward_strip(dx, dweight, dbias, dy, x, weight, mean, invstd, s, g0 + i*width,
+                           min(g1, g0 + (i + 1)*width), given, streaming)
+        return
     for i in prange(strips, schedule="static", num_threads=threads):
         backward_strip(dx, dweight, dbias, dy, x, weight, mean, invstd, s, g0 + i*width,
                        min(g1, g0 + (i + 1)*width), given, streaming)
@@ -285,7 +290,8 @@ cdef int run(
     cdef int typenum = contract.normalize_backward(dx, dweight, dbias, dy, x, weight, mean, invstd)
     cdef norm s = plan(x.shape[0], x.shape[1], x.shape[2], x.shape[3], weight.shape[0], 2*x.itemsize)
     cdef Py_ssize_t i, stop, at_once = ceil_div(contract.blocks_at_once(s.N*s.L), s.width)*s.width
-    for i in range(0, s.G, at_once):
+    i = 0
+    while i < s.G:
         stop = min(s.G, i + at_once)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -297,10 +303,12 @@ cdef int run(
                               <const double *> dy.data, <const double *> x.data, <const double *> weight.data,
                               <const double *> mean.data, <const double *> invstd.data, &s, i, stop, given)
         contract.signals()
+        i += at_once
     if has_weights_of_its_own(&s):
         return 0
     at_once = ceil_div(contract.blocks_at_once(s.N*s.S*(s.G//s.W)), s.P)*s.P
-    for i in range(0, s.W*s.P, at_once):
+    i = 0
+    while i < s.W*s.P:
         stop = min(s.W*s.P, i + at_once)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -312,6 +320,7 @@ cdef int run(
                                <const double *> x.data, <const double *> mean.data,
                                <const double *> invstd.data, &s, i, stop)
         contract.signals()
+        i += at_once
     return 0
 
 

@@ -38,19 +38,33 @@ cdef inline void fill_row(floating *y, Py_ssize_t OW, floating value) noexcept n
         y[ow] = value
 
 
+cdef inline void pad_plane(
+    floating *y, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, floating value,
+    Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    cdef Py_ssize_t oh
+    for oh in range(OH):
+        if ih_of[oh] < 0:
+            fill_row(y + oh*OW, OW, value)
+        else:
+            pad_row(y + oh*OW, x + ih_of[oh]*IW, iw_of, OW, start, stop, value)
+
+
 cdef void pad(
     floating *y, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, floating value,
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
     cdef Py_ssize_t row, p, oh, start, stop
+    cdef int threads = threads_for(P*OH*OW)
     longest_run(iw_of, OW, &start, &stop)
-    for row in prange(P*OH, schedule="static", num_threads=threads_for(P*OH*OW)):
+    if threads == 1:
+        for p in range(P):
+            pad_plane(y + p*OH*OW, x + p*IH*IW, ih_of, iw_of, value, IW, OH, OW, start, stop)
+        return
+    for row in prange(P*OH, schedule="static", num_threads=threads):
         p = row // OH
         oh = row % OH
-        if ih_of[oh] < 0:
-            fill_row(y + row*OW, OW, value)
-        else:
-            pad_row(y + row*OW, x + (p*IH + ih_of[oh])*IW, iw_of, OW, start, stop, value)
+        pad_plane(y + row*OW, x + p*IH*IW, ih_of + oh, iw_of, value, IW, 1, OW, start, stop)
 
 
 cdef inline void add_row(
@@ -86,8 +100,13 @@ cdef void pad_backward(
 ) noexcept nogil:
     """Add each output's gradient to the cell it came from, a plane a thread: rows may share a source."""
     cdef Py_ssize_t p, start, stop
+    cdef int threads = threads_for(P*OH*OW)
     longest_run(iw_of, OW, &start, &stop)
-    for p in prange(P, schedule="static", num_threads=threads_for(P*OH*OW)):
+    if threads == 1:
+        for p in range(P):
+            pad_backward_plane(dx + p*IH*IW, dy + p*OH*OW, ih_of, iw_of, IH, IW, OH, OW, start, stop)
+        return
+    for p in prange(P, schedule="static", num_threads=threads):
         pad_backward_plane(dx + p*IH*IW, dy + p*OH*OW, ih_of, iw_of, IH, IW, OH, OW, start, stop)
 
 
@@ -132,13 +151,14 @@ def pad2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray ih_of, cnp.ndarray iw_of, do
     contract.apart(y, x, "x")
     cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
     contract.extent("planes of x", x.shape[0], P)
-    contract.table(ih_of, "ih_of", IH, OH, 1, 1, 1)
-    contract.table(iw_of, "iw_of", IW, OW, 1, 1, 1)
+    contract.table(y, ih_of, "ih_of", IH, OH, 1, 1, 1)
+    contract.table(y, iw_of, "iw_of", IW, OW, 1, 1, 1)
 
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
     cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(OH*OW)
-    for p in range(0, P, at_once):
+    p = 0
+    while p < P:
         count = min(at_once, P - p)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -148,6 +168,7 @@ def pad2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray ih_of, cnp.ndarray iw_of, do
                 pad2d_f64(<double *> y.data + p*OH*OW, <const double *> x.data + p*IH*IW, ih, iw,
                           value, count, IH, IW, OH, OW)
         contract.signals()
+        p += at_once
 
 
 def pad2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray ih_of, cnp.ndarray iw_of):
@@ -157,13 +178,14 @@ def pad2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray ih_of, cnp.ndarra
     contract.apart(dx, dy, "dy")
     cdef Py_ssize_t P = dx.shape[0], IH = dx.shape[1], IW = dx.shape[2], OH = dy.shape[1], OW = dy.shape[2]
     contract.extent("planes of dy", dy.shape[0], P)
-    contract.table(ih_of, "ih_of", IH, OH, 1, 1, 1)
-    contract.table(iw_of, "iw_of", IW, OW, 1, 1, 1)
+    contract.table(dx, ih_of, "ih_of", IH, OH, 1, 1, 1)
+    contract.table(dx, iw_of, "iw_of", IW, OW, 1, 1, 1)
 
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
     cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(OH*OW)
-    for p in range(0, P, at_once):
+    p = 0
+    while p < P:
         count = min(at_once, P - p)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -173,3 +195,4 @@ def pad2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray ih_of, cnp.ndarra
                 pad2d_backward_f64(<double *> dx.data + p*IH*IW, <const double *> dy.data + p*OH*OW, ih, iw,
                                    count, IH, IW, OH, OW)
         contract.signals()
+        p += at_once

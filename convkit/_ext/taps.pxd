@@ -73,14 +73,15 @@ cdef inline int accept(
     Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ) except -1:
     """Check x (N, IC, IH, IW) and cols (N, IC, KH, KW, OH, OW), one of which is written; fill in s."""
-    cdef int typenum = contract.output(out, "cols" if out is cols else "x", 6 if out is cols else 4)
+    cdef int typenum = contract.output(out, "x" if out is x else "cols", 4 if out is x else 6)
     contract.array(x, "x", 4, typenum)
     contract.array(cols, "cols", 6, typenum)
+    contract.apart(out, cols if out is x else x, "cols" if out is x else "x")
     s.N, s.IC, s.IH, s.IW = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
     s.KH, s.KW, s.OH, s.OW = cols.shape[2], cols.shape[3], cols.shape[4], cols.shape[5]
     s.OC, s.G, s.SH, s.SW, s.DH, s.DW = 0, 1, SH, SW, DH, DW
     contract.extent("images of cols", cols.shape[0], s.N)
     contract.extent("channels of cols", cols.shape[1], s.IC)
-    contract.table(ih_of, "ih_of", s.IH, s.OH, SH, s.KH, DH)
-    contract.table(iw_of, "iw_of", s.IW, s.OW, SW, s.KW, DW)
+    contract.table(out, ih_of, "ih_of", s.IH, s.OH, SH, s.KH, DH)
+    contract.table(out, iw_of, "iw_of", s.IW, s.OW, SW, s.KW, DW)
     return typenum

@@ -127,6 +127,16 @@ cdef void unfold_masked(
             tap += cells
 
 
+cdef inline void unfold_small(
+    floating *cols, const floating *x, const floating *masks, const Axis *h, const Axis *w,
+    const conv_shape *s
+) noexcept nogil:
+    if floating is float:
+        unfold_masked(<vf *> cols, <const vf *> x, <const vf *> masks, h, w, s)
+    else:
+        unfold_masked(<vd *> cols, <const vd *> x, <const vd *> masks, h, w, s)
+
+
 cdef inline void unfold(
     floating *cols, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
@@ -145,18 +155,24 @@ cdef inline void unfold(
             set_masks(<vf *> masks, &h, &w, 1, s)
         else:
             set_masks(<vd *> masks, &h, &w, 1, s)
-        for p in prange(margin, P - margin, schedule="static", num_threads=threads):
-            if floating is float:
-                unfold_masked(<vf *> (cols + p*columns), <const vf *> (x + p*image),
-                              <const vf *> masks, &h, &w, s)
-            else:
-                unfold_masked(<vd *> (cols + p*columns), <const vd *> (x + p*image),
-                              <const vd *> masks, &h, &w, s)
+        if threads == 1:
+            for p in range(margin, P - margin):
+                unfold_small(cols + p*columns, x + p*image, masks, &h, &w, s)
+        else:
+            for p in prange(margin, P - margin, schedule="static", num_threads=threads):
+                unfold_small(cols + p*columns, x + p*image, masks, &h, &w, s)
         for tap in range(KK):
             for i in range(2*margin if P > 2*margin else P):
                 p = i if i < margin else P - 1 - (i - margin)
                 unfold_tap(cols + (p*KK + tap)*image, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW,
                            tap % s.KW, 1, s)
+        return
+    if threads == 1:
+        for i in range(runs):
+            p = i*some
+            for tap in range(KK):
+                unfold_tap(cols + (p*KK + tap)*s.OH*s.OW, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW,
+                           tap % s.KW, min(some, P - p), s)
         return
     for i in prange(runs*KK, schedule="static", num_threads=threads):
         p = i//KK*some
@@ -194,7 +210,8 @@ def im2col(
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
     cdef Py_ssize_t at_once = contract.blocks_at_once(columns)
-    for n in range(0, N, at_once):
+    n = 0
+    while n < N:
         s.N = min(at_once, N - n)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -202,3 +219,4 @@ def im2col(
             else:
                 im2col_f64(<double *> cols.data + n*columns, <const double *> x.data + n*image, ih, iw, &s)
         contract.signals()
+        n += at_once

@@ -39,18 +39,21 @@ cdef inline void find_run(const Py_ssize_t *windows, Py_ssize_t O, Run *best) no
             best.first, best.end, best.K, best.S, best.third = first, o + 1, b[STOP] - b[START], S, b[THIRD]
 
 
-cdef inline int check(cnp.ndarray a, str name, Py_ssize_t n, Py_ssize_t O, str third) except -1:
-    """Accept a table of O windows, each of at least one of the cells 0..n-1."""
+cdef inline int check(
+    cnp.ndarray out, cnp.ndarray a, str name, Py_ssize_t n, Py_ssize_t O, str third
+) except -1:
+    """Accept a table, apart from the output, of O windows, each of at least one of the cells 0..n-1."""
     cdef const cnp.npy_intp *w
     cdef Py_ssize_t o
     contract.array(a, name, 2, cnp.NPY_INTP)
+    contract.apart(out, a, name)
     if a.shape[0] != O or a.shape[1] != ROW:
         raise ValueError(f"{name} must have shape ({O}, {ROW}), got {(<object> a).shape}")
     w = <const cnp.npy_intp *> cnp.PyArray_DATA(a)
     for o in range(O):
         if w[START] < 0 or w[START] >= w[STOP] or w[STOP] > n:
             raise ValueError(f"{name}[{o}] must hold cells from 0 to {n - 1}, got {w[START]} to {w[STOP]}")
-        if w[THIRD] == 0 or (third == "step" and w[THIRD] < 0):
+        if w[THIRD] == 0 or (w[THIRD] < 0 and third == "step"):
             raise ValueError(f"{name}[{o}] has the {third} {w[THIRD]}")
         w += ROW
     return 0

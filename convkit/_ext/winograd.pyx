@@ -266,6 +266,7 @@ def conv2d(
     cdef void *u = y.data
     if is_ready:
         contract.array(U, "U", 1, typenum)
+        contract.apart(y, U, "U")
         size = ready_size(<const vf *> x.data, s.G, s.OC, s.IC // s.G)
         if typenum == cnp.NPY_FLOAT64:
             size = ready_size(<const vd *> x.data, s.G, s.OC, s.IC // s.G)

@@ -8,7 +8,7 @@ import pytest
 from comparator import assert_equal
 
 from convkit import _ext
-from convkit.geometry import index_table
+from convkit.geometry import index_table, pool_windows
 
 pytestmark = pytest.mark.skipif(_ext.why_not() is not None, reason=str(_ext.why_not()))
 
@@ -116,6 +116,110 @@ def test_an_input_inside_the_output_is_refused(pad, conv):
     conv2d, good = conv
     with pytest.raises(ValueError, match="b shares memory with the output"):
         conv2d(**good | {"b": good["y"].reshape(-1)[-6:]})
+
+
+def seen(out: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """Return a table written over the first cells of an output."""
+    inside = out.reshape(-1)[: table.size].view(np.intp).reshape(table.shape)
+    inside[...] = table
+    return inside
+
+
+DOORS = {
+    "pad2d": ("padding", {"y": (2, 9, 9), "x": (2, 9, 9)}, "index"),
+    "pad2d_backward": ("padding", {"dx": (2, 9, 9), "dy": (2, 9, 9)}, "index"),
+    "avg_pool2d": ("avg_pooling", {"y": (2, 9, 9), "x": (2, 9, 9)}, "windows"),
+    "avg_pool2d_backward": ("avg_backward", {"dx": (2, 9, 9), "dy": (2, 9, 9)}, "windows"),
+    "max_pool2d": ("max_pooling", {"y": (2, 9, 9), "x": (2, 9, 9)}, "windows"),
+    "im2col": ("unfold", {"cols": (2, 3, 1, 1, 9, 9), "x": (2, 3, 9, 9)}, "strided"),
+    "col2im": ("fold", {"x": (2, 3, 9, 9), "cols": (2, 3, 1, 1, 9, 9)}, "strided"),
+    "conv_transpose2d": (
+        "conv_transpose",
+        {"y": (2, 3, 9, 9), "x": (2, 3, 9, 9), "w": (3, 3, 1, 1), "b": (3,)},
+        "strided",
+    ),
+    "conv2d_grad_w": ("conv_grad_w", {"dw": (9, 3, 1, 1), "dy": (2, 9, 9, 9), "x": (2, 3, 9, 9)}, "strided"),
+}
+
+
+@pytest.mark.parametrize("op", DOORS)
+def test_tables_inside_the_output_are_refused(op):
+    module, shapes, kind = DOORS[op]
+    kernel = getattr(_ext.load(module), op)
+    arrays = {name: np.zeros(shape) for name, shape in shapes.items()}
+    tables = {name: index_table(9, 0, 0) for name in ("ih_of", "iw_of")}
+    more = {"value": 0.0} if op == "pad2d" else {}
+    if kind == "windows":
+        tables = {name: pool_windows(9, 1, 1) for name in ("h_windows", "w_windows")}
+    if kind == "strided":
+        more = {"SH": 1, "SW": 1, "DH": 1, "DW": 1}
+    kernel(**arrays, **tables, **more)
+    out = next(iter(arrays.values()))
+    for name, table in tables.items():
+        with pytest.raises(ValueError, match=f"{name} shares memory with the output"):
+            kernel(**arrays, **tables | {name: seen(out, table)}, **more)
+
+
+def test_outputs_and_indices_lie_apart():
+    kernel = _ext.load("max_indices").max_pool2d_indices
+    windows = pool_windows(9, 1, 1)
+    y, x, indices = np.zeros((2, 9, 9)), np.zeros((2, 9, 9)), np.zeros((2, 9, 9), np.int64)
+    kernel(y, indices, x, windows, windows)
+    with pytest.raises(ValueError, match="indices shares memory with the output"):
+        kernel(y, y.view(np.int64), x, windows, windows)
+    with pytest.raises(ValueError, match="x shares memory with the output"):
+        kernel(y, x.view(np.int64), x, windows, windows)
+    inside = indices.reshape(-1)[:27].reshape(9, 3)
+    inside[...] = windows
+    with pytest.raises(ValueError, match="h_windows shares memory with the output"):
+        kernel(y, indices, x, inside, windows)
+    with pytest.raises(ValueError, match="w_windows shares memory with the output"):
+        kernel(y, indices, x, windows, inside)
+    backward = _ext.load("max_backward").max_pool2d_backward
+    with pytest.raises(ValueError, match="indices shares memory with the output"):
+        backward(x, y, x.view(np.int64))
+
+
+@pytest.fixture
+def norms():
+    """Return the normalisations by name, with good arguments: outputs first."""
+    x, v, w = np.arange(24.0).reshape(2, 3, 1, 4), np.ones(3), np.ones((3, 1))
+    given = {"x": x, "weight": w, "bias": w.copy()}
+    grads = {
+        "dx": x.copy(),
+        "dweight": w.copy(),
+        "dbias": w.copy(),
+        "dy": x.copy(),
+        "x": x,
+        "weight": w.copy(),
+    }
+    forward, backward = _ext.load("normalization"), _ext.load("normalization_backward")
+    return {
+        "normalize": (forward.normalize, {"y": x.copy(), "mean": v, "var": v.copy(), **given, "eps": 0.0}),
+        "normalize_given": (
+            forward.normalize_given,
+            {"y": x.copy(), "x": x, "mean": v, "invstd": v.copy(), "weight": w, "bias": w.copy()},
+        ),
+        "normalize_backward": (backward.normalize_backward, {**grads, "mean": v, "invstd": v.copy()}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("op", "outputs"), [("normalize", 3), ("normalize_given", 1), ("normalize_backward", 3)]
+)
+def test_a_normalisation_refuses_whatever_shares_memory_with_an_output(norms, op, outputs):
+    kernel, good = norms[op]
+    kernel(**good)
+    names = [name for name in good if name != "eps"]
+    for output in names[:outputs]:
+        for name in names:
+            if name == output:
+                continue
+            size = max(good[output].size, good[name].size)
+            memory = np.ones(size)
+            bad = {a: memory[: good[a].size].reshape(good[a].shape) for a in (output, name)}
+            with pytest.raises(ValueError, match="shares memory with the output"):
+                kernel(**good | bad)
 
 
 def test_read_only_inputs_are_welcome(pad):

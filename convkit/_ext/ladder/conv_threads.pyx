@@ -66,8 +66,11 @@ cdef void conv2d_in_threads(
     if not a.possible or not allocate(&t, &a, size, threads):
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
         return
-    for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-        share(y, x, w, b, ih_of, iw_of, s, &a, &t, thread, threads)
+    if threads == 1:
+        share(y, x, w, b, ih_of, iw_of, s, &a, &t, 0, 1)
+    else:
+        for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            share(y, x, w, b, ih_of, iw_of, s, &a, &t, thread, threads)
     release(&t)
 
 

@@ -63,15 +63,17 @@ def avg_pool2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray 
     """Fill y (P, OH, OW) with the averages of the windows of x (P, IH, IW)."""
     cdef int typenum = contract.output(y, "y", 3)
     contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
     cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
     contract.extent("planes of x", x.shape[0], P)
-    check(h_windows, "h_windows", IH, OH, "divisor")
-    check(w_windows, "w_windows", IW, OW, "divisor")
+    check(y, h_windows, "h_windows", IH, OH, "divisor")
+    check(y, w_windows, "w_windows", IW, OW, "divisor")
 
     cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
     cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
     cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
-    for p in range(0, P, at_once):
+    p = 0
+    while p < P:
         count = min(at_once, P - p)
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
@@ -81,3 +83,4 @@ def avg_pool2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray 
                 avg_pool2d_f64(<double *> y.data + p*OH*OW, <const double *> x.data + p*IH*IW, h, w,
                                count, IH, IW, OH, OW)
         contract.signals()
+        p += at_once

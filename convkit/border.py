@@ -1,0 +1,93 @@
+"""Questions to small arrays that every call asks: compiled, or in NumPy where nothing is compiled.
+
+Both do the same; the compiled ones save a small batch norm some five microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from . import _ext
+
+__all__ = [
+    "given_statistics",
+    "invstd_of",
+    "is_key",
+    "is_operand",
+    "is_vector",
+    "move",
+    "overlap",
+    "seen",
+    "small",
+]
+
+FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
+
+
+def is_operand(x: Any) -> bool:
+    """Tell whether x is a plain array that kernels can take: float32 or float64, contiguous and native."""
+    return type(x) is np.ndarray and x.dtype in FLOATS and x.flags.c_contiguous and x.flags.aligned
+
+
+def is_vector(x: Any, length: int, dtype: np.dtype) -> bool:
+    """Tell whether x is an operand of shape ``(length,)`` and of a float dtype."""
+    return is_operand(x) and x.shape == (length,) and x.dtype == dtype
+
+
+def seen(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a contiguous array in another shape of at most four axes, as ``a.reshape(shape)`` does."""
+    return a.reshape(shape)
+
+
+def is_key(value: Any) -> bool:
+    """Tell whether an option is None, an int or a tuple of ints, and as good as any to look up a plan by."""
+    kind = type(value)
+    return value is None or kind is int or (kind is tuple and {*map(type, value)} == {int})
+
+
+def overlap(a: Any, b: Any) -> bool:
+    """Tell whether two arrays have a cell in common (two columns of one table have none), or may have one.
+
+    To be certain can take exponential time, hence the limit, of which NumPy's annotations do not know.
+    """
+    return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+
+
+def small(shape: Sequence[int], dtype: np.dtype, most: int) -> np.ndarray | None:
+    """Return a new array, or None if it would have more than `most` elements."""
+    return np.empty(shape, dtype) if prod(shape) <= most else None
+
+
+def invstd_of(var: np.ndarray, eps: float) -> np.ndarray:
+    """Return 1/sqrt(var + eps) in float64; infinity for a constant channel with eps 0: it was asked for."""
+    with np.errstate(divide="ignore"):
+        return 1.0 / np.sqrt(var.astype(np.float64) + eps)
+
+
+def given_statistics(mean: np.ndarray, var: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and 1/sqrt(var + eps) in float64."""
+    if (least := np.fmin.reduce(var)) < 0:
+        raise ValueError(f"running_var must be at least 0, got {least}")
+    return mean.astype(np.float64), invstd_of(var, eps)
+
+
+def move(running: np.ndarray, batch: np.ndarray, factor: float, scale: float) -> None:
+    """Move a running statistic, in place, towards a batch's, of float64 and times `scale`."""
+    running[...] = (1 - factor) * running.astype(np.float64) + factor * (batch * scale)
+
+
+in_numpy = {
+    f.__name__: f
+    for f in (is_operand, is_vector, is_key, seen, overlap, small, invstd_of, given_statistics, move)
+}
+"""The functions above by name, for tests: most of them are compiled from here on."""
+
+if (_compiled := _ext.compiled("border")) is not None:
+    is_operand, overlap, small = _compiled.is_operand, _compiled.overlap, _compiled.small
+    invstd_of, given_statistics = _compiled.invstd_of, _compiled.given_statistics
+    is_vector, seen, move = _compiled.is_vector, _compiled.seen, _compiled.move
+    is_key = _compiled.is_key

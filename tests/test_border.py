@@ -1,0 +1,117 @@
+"""Questions to small arrays: the compiled answers are those of NumPy."""
+
+import numpy as np
+import pytest
+
+from convkit import _ext, border
+
+compiled = _ext.compiled("border")
+pytestmark = pytest.mark.skipif(compiled is None, reason="not compiled")
+
+FIRST, SECOND = np.arange(12.0).reshape(3, 4), np.arange(12, dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        FIRST, SECOND, FIRST.T, FIRST[:, 1:], FIRST[:0], np.array(1.0), np.arange(3), FIRST.astype(">f8"),
+        FIRST.astype(np.float16), FIRST.astype(np.longdouble), np.ma.masked_array(FIRST), FIRST.tolist(),
+        np.zeros(9, np.uint8)[1:].view(np.float64), None, 1.0, FIRST.view(np.recarray),
+    ],
+    ids=range(16),
+)  # fmt: skip
+def test_is_operand(x):
+    assert compiled.is_operand(x) == border.in_numpy["is_operand"](x)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "x", [FIRST, FIRST[0], SECOND, SECOND[:4], SECOND[::3], FIRST[:, 1], [1.0] * 4, None], ids=range(8)
+)
+def test_is_vector(x, dtype):
+    answers = {f(x, 4, np.dtype(dtype)) for f in (compiled.is_vector, border.in_numpy["is_vector"])}
+    assert answers == {
+        isinstance(x, np.ndarray) and x.strides == (x.itemsize,) and x.shape == (4,) and x.dtype == dtype
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        3,
+        True,
+        3.0,
+        np.int64(3),
+        (),
+        (1,),
+        (1, 2, 3),
+        (1, True),
+        (1, None),
+        ((1, 2), (3, 4)),
+        [1],
+        "same",
+    ],
+)
+def test_is_key(value):
+    assert compiled.is_key(value) == border.in_numpy["is_key"](value)
+
+
+def test_seen():
+    for seen in (compiled.seen, border.in_numpy["seen"]):
+        view = seen(FIRST, (1, 2, 2, 3))
+        np.testing.assert_array_equal(view, FIRST.reshape(1, 2, 2, 3))
+        assert view.base is FIRST.base
+        with pytest.raises(ValueError, match="cannot reshape"):
+            seen(FIRST, (5, 2))
+    with pytest.raises(ValueError, match="at most 4 axes"):
+        compiled.seen(FIRST, (1, 1, 1, 1, 12))
+
+
+@pytest.mark.parametrize("b", [FIRST, FIRST[1:], FIRST[:, 0], FIRST[:, 1], SECOND, FIRST[3:]], ids=range(6))
+@pytest.mark.parametrize("a", [FIRST[:2], FIRST[:, 1], FIRST[2], FIRST.copy()], ids=range(4))
+def test_overlap(a, b):
+    assert compiled.overlap(a, b) == border.in_numpy["overlap"](a, b)
+
+
+@pytest.mark.parametrize(
+    ("shape", "made"),
+    [((2, 3), True), ((), True), ((2, 3, 1, 2), True), ((13,), False), ((2**62, 2**62), False)],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_small(shape, made, dtype):
+    for small in (compiled.small, border.in_numpy["small"]):
+        array = small(shape, np.dtype(dtype), 12)
+        assert (array is not None) == made
+        assert not made or (array.shape == shape and array.dtype == dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_statistics(dtype):
+    mean, var = np.array([1, -2, np.nan], dtype), np.array([0, 0.7, np.nan], dtype)
+    for eps in (0.0, 1e-5):
+        got, expected = (
+            f(mean, var, eps) for f in (compiled.given_statistics, border.in_numpy["given_statistics"])
+        )
+        assert got[0].dtype == got[1].dtype == np.float64
+        np.testing.assert_array_equal(got, expected)
+    for given_statistics in (compiled.given_statistics, border.in_numpy["given_statistics"]):
+        with pytest.raises(ValueError, match=r"running_var must be at least 0, got -0.5"):
+            given_statistics(mean, np.array([np.nan, -0.5, 1], dtype), 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f4", ">f8"])
+@pytest.mark.parametrize("step", [1, 2, -1])
+def test_move(dtype, step):
+    start = np.linspace(-1, 1, 12).astype(dtype)
+    batch = np.random.default_rng(0).standard_normal(12)[:: abs(step)].copy()
+    got, expected = start.copy(), start.copy()
+    compiled.move(got[::step], batch, 0.1, 4 / 3)
+    border.in_numpy["move"](expected[::step], batch, 0.1, 4 / 3)
+    np.testing.assert_array_equal(got, expected)
+    assert (got != start).sum() == batch.size
+
+
+def test_move_refuses_another_length():
+    with pytest.raises(ValueError, match="3 channels, the batch 2"):
+        compiled.move(np.zeros(3), np.zeros(2), 0.1, 1.0)
