@@ -40,7 +40,7 @@ cdef inline strips make_strips(const conv_shape *s, const Py_ssize_t *iw_of, Py_
     a.count = (s.OW + L - 1)//L
     a.reach = (s.IH - 1)*s.IW + max(<Py_ssize_t> 0, s.OW - L)*s.SW - a.pad + 2 + s.SW*L
     a.zeros = s.SW*L + 2
-    a.masks = 3*L*a.count
+    a.masks = 4*L*a.count
     a.copied = a.pad + max(a.reach, s.IH*s.IW)
     return a
 
@@ -48,18 +48,21 @@ cdef inline strips make_strips(const conv_shape *s, const Py_ssize_t *iw_of, Py_
 cdef inline void fill_masks(
     vec *workspace, const strips *a, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    """Write the row of zeros and, for each strip and column of the window, the mask."""
+    """Write the row of zeros and, for each strip, four masks: which lanes have cells in each of the three
+    columns of the window, and which have outputs that no strip before has."""
     cdef Py_ssize_t strip, kw, lane, L = lanes(workspace), ow, i = 0
     cdef vec *masks = at(workspace, a.zeros)
+    cdef bint there
     clear(workspace, a.zeros)
     for strip in range(a.count):
-        for kw in range(3):
+        for kw in range(4):
             for lane in range(L):
                 ow = max(<Py_ssize_t> 0, min(strip*L, s.OW - L)) + lane
+                there = ow < s.OW and (iw_of[ow*s.SW + kw] >= 0 if kw < 3 else ow >= strip*L)
                 if vec is vf:
-                    (<int32_t *> masks)[i] = -(ow < s.OW and iw_of[ow*s.SW + kw] >= 0)
+                    (<int32_t *> masks)[i] = -there
                 else:
-                    (<int64_t *> masks)[i] = -(ow < s.OW and iw_of[ow*s.SW + kw] >= 0)
+                    (<int64_t *> masks)[i] = -there
                 i += 1
 
 
@@ -147,7 +150,7 @@ cdef inline separate depthwise_image(
             ow = max(<Py_ssize_t> 0, min(i*L, s.OW - L))
             if s.SW == 1:
                 strip(1, at(y, m*OHW + ow), cols, whole, at(source, ow - a.pad), workspace,
-                      at(masks, 3*i*L), ih_of, at(w, 9*m), at(b, m), s)
+                      at(masks, 4*i*L), ih_of, at(w, 9*m), at(b, m), s)
             else:
                 strip(2, at(y, m*OHW + ow), cols, whole, at(source, 2*ow - a.pad), workspace,
-                      at(masks, 3*i*L), ih_of, at(w, 9*m), at(b, m), s)
+                      at(masks, 4*i*L), ih_of, at(w, 9*m), at(b, m), s)
