@@ -8,7 +8,7 @@ cells, and the others stay. A strip's sums are added up on their own, so that fe
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.depthwise_rows cimport load_row, strips
 from convkit._ext.vec cimport (
-    at, copy, first_lanes, held, inlined, lanes, load, separate, store, total_d, total_f, vd, vec, vf, zero
+    at, copy, held, inlined, lanes, load, separate, total_d, total_f, vd, vec, vf, zero
 )
 from convkit._ext.vec_order cimport keep
 
