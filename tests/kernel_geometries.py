@@ -75,6 +75,7 @@ CONVOLUTIONS = [
     Convolution("asymmetric", (1, 3, 5, 7), 2, (3, 3), padding=((0, 2), (3, 1))),
     Convolution("groups", (2, 6, 5, 7), 9, (3, 3), padding=SAME, groups=3),
     Convolution("depthwise", (2, 17, 6, 5), 17, (3, 3), stride=TWO, padding=SAME, groups=17),
+    Convolution("depthwise-wide", (2, 3, 5, 37), 6, (3, 3), padding=SAME, groups=3),
     Convolution("depthwise-twice", (1, 3, 5, 17), 6, (3, 2), padding=SAME, groups=3),
     Convolution("larger-than-image", (2, 2, 2, 3), 3, (5, 7), padding=((2, 2), (3, 3))),
     Convolution("far-padding", (1, 2, 2, 3), 8, (2, 2), padding=((5, 0), (2, 6))),  # windows of zeros only

@@ -10,6 +10,7 @@ from libc.stdlib cimport free, malloc
 
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.depthwise cimport depthwise_channels
+from convkit._ext.depthwise_rows cimport depthwise_image, fill_masks, make_strips, strips
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
 from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
@@ -24,6 +25,7 @@ cdef enum:
 
 cdef struct plan:
     layout p                         # of a full block
+    strips d                         # of depthwise channels that need no planes
     Py_ssize_t channels              # of a block of terms
     Py_ssize_t row_blocks, col_blocks
     Py_ssize_t units                 # N * G * row_blocks * col_blocks
@@ -50,7 +52,7 @@ cdef inline plan make_plan(
 ) noexcept nogil:
     """Choose the blocks; L is the lanes of a vector and `size` the bytes of an element."""
     cdef plan a
-    cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols
+    cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols, in_strips
     a.p = make_layout(s, ih_of, iw_of)
     if is_depthwise(s):
         a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
@@ -71,6 +73,12 @@ cdef inline plan make_plan(
     if is_depthwise(s) and a.row_blocks*a.col_blocks == 1:
         a.channels = max(1, min(s.N*s.G, L1_BYTES // size // a.p.channel))
     a.cells = 0 if a.p.in_place else a.channels*a.p.channel + 2*NR_MAX
+    a.d = make_strips(s, iw_of, L)
+    in_strips = a.d.zeros + a.d.masks + a.d.copied
+    a.d.possible = (a.d.possible and is_depthwise(s) and a.row_blocks*a.col_blocks == 1
+                    and in_strips*size <= PLANES_BYTES)
+    if a.d.possible:
+        a.cells = in_strips
     return a
 
 
@@ -140,6 +148,22 @@ cdef inline void dense_unit(
                        &k.p, s)
 
 
+cdef inline void depthwise_images(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
+    Py_ssize_t first, Py_ssize_t last, Py_ssize_t m, Py_ssize_t M
+) noexcept nogil:
+    """The same for units of one input channel each that need no planes."""
+    cdef Py_ssize_t OC = s.OC // s.G, OHW = s.OH*s.OW, IHW = s.IH*s.IW, unit, c
+    cdef vec *work = at(<vec *> (<Py_ssize_t *> (t.memory + thread*t.bytes) + a.terms), a.columns)
+    fill_masks(work, &a.d, iw_of, s)
+    for unit in range(first, last):
+        c = unit % s.G*OC + m
+        depthwise_image(at(y, (unit*OC + m)*OHW), (M if M < OC else (last - unit)*OC)*OHW,
+                        at(x, unit*IHW), unit*IHW, (s.N*s.G - unit)*IHW,
+                        at(w, 9*c), at(b, c), M, work, &a.d, ih_of, s)
+
+
 cdef inline void depthwise_units(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread,
@@ -177,6 +201,9 @@ cdef inline void convolve_units(
     """Compute M output channels, from their group's channel m on, of the units from first to last - 1."""
     cdef Py_ssize_t unit
     if M <= 0:
+        return
+    if a.d.possible:
+        depthwise_images(y, x, w, b, ih_of, iw_of, s, a, t, thread, first, last, m, M)
         return
     if is_depthwise(s):
         depthwise_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, first, last, m, M)

@@ -11,7 +11,8 @@ core does 32 in a cycle. The sums stay in a buffer in the L2 cache until all ima
 of dy stays there while all panels of a task use it.
 
 With fewer than 3 output channels a group (depthwise) there would be nothing to share a panel among:
-there the columns are not transposed, and `dots` takes the products along the pixels.
+there the columns are not transposed, and `dots` takes the products along the pixels, or, with 3x3
+windows that move 1 or 2 cells, `depthwise_products`, which needs no columns.
 
 Threads share out the tasks. Each sum is taken by one thread, in the order of images and pixels.
 """
@@ -26,6 +27,8 @@ from convkit._ext cimport contract
 from convkit._ext.columns cimport block, column, column_of, gather_all
 from convkit._ext.conv_gradient_loops cimport gather_loops
 from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.depthwise_products cimport depthwise_products
+from convkit._ext.depthwise_rows cimport fill_masks, make_strips, strips
 from convkit._ext.microkernel cimport MR, NR_MAX, NV, dots, tile
 from convkit._ext.planes cimport is_identity
 from convkit._ext.threads cimport threads_for
@@ -134,15 +137,15 @@ cdef void add_image(
     const task *t, workspace *work, const vec *dy, const vec *x, const vec *end, const conv_shape *s
 ) noexcept nogil:
     """Add an image's products, in blocks of whole rows of outputs or, if they are long, of parts of one."""
-    cdef Py_ssize_t strips = (s.OW + KC - 1)//KC, rows = max(KC//s.OW, 1), bands = (s.OH + rows - 1)//rows
+    cdef Py_ssize_t pieces = (s.OW + KC - 1)//KC, rows = max(KC//s.OW, 1), bands = (s.OH + rows - 1)//rows
     cdef Py_ssize_t i, k, panel
     cdef block b
     for i in range(bands):
         b.oh = i*s.OH//bands
         b.rows = (i + 1)*s.OH//bands - b.oh
-        for k in range(strips):
-            b.ow = k*s.OW//strips
-            b.cols = (k + 1)*s.OW//strips - b.ow
+        for k in range(pieces):
+            b.ow = k*s.OW//pieces
+            b.cols = (k + 1)*s.OW//pieces - b.ow
             for panel in range(t.panels):
                 add_panel(t, work, panel, dy, x, end, s, b)
 
@@ -189,6 +192,13 @@ cdef void grad_w(
     cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, J = IC*s.KH*s.KW, L = lanes(x), i
     cdef Py_ssize_t panels = (J + NV*L - 1)//(NV*L), tiles = (M + MR - 1)//MR
     cdef Py_ssize_t parts = (M + MC - 1)//MC, chunks, at_once, groups = 1
+    cdef strips d = make_strips(s, iw_of, L)
+    if (IC == 1 and M < FEW and d.possible
+            and (d.zeros + d.masks + d.copied)*<Py_ssize_t> sizeof(vec)//L <= <Py_ssize_t> sizeof(work.sums)):
+        for i in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+            depthwise_share(s.OC*i//threads, s.OC*(i + 1)//threads, dw, dy, x, ih_of, iw_of, s,
+                            work + i, &d, add)
+        return
     # A task has as many panels as its sums have room for, or several groups; but each thread gets some.
     at_once = min(<Py_ssize_t> PANELS, MC//((tiles + parts - 1)//parts*MR))
     chunks = min(max((panels + at_once - 1)//at_once, threads if s.G < threads else 1), panels)
@@ -198,6 +208,19 @@ cdef void grad_w(
         groups = (s.G + 4*threads - 1)//(4*threads)
     for i in prange((s.G + groups - 1)//groups*chunks*parts, schedule="dynamic", num_threads=threads):
         one_of(i, groups, chunks, parts, dw, dy, x, ih_of, iw_of, s, work + threadid(), add)
+
+
+cdef void depthwise_share(
+    Py_ssize_t first, Py_ssize_t last, vec *dw, const vec *dy, const vec *x, const Py_ssize_t *ih_of,
+    const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, const strips *d, bint add
+) noexcept nogil:
+    """Do output channels first to last - 1, whose groups have one input channel."""
+    cdef Py_ssize_t oc, OHW = s.OH*s.OW, IHW = s.IH*s.IW, before
+    fill_masks(<vec *> work.sums, d, iw_of, s)
+    for oc in range(first, last):
+        before = oc//(s.OC//s.G)*IHW
+        depthwise_products(at(dw, 9*oc), at(dy, oc*OHW), (s.N*s.OC - oc)*OHW, at(x, before), before,
+                           s.N*s.IC*IHW - before, <vec *> work.sums, d, ih_of, s, add)
 
 
 cdef void one_of(
