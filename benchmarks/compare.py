@@ -255,7 +255,8 @@ def compare_overhead(args: argparse.Namespace) -> dict[str, Any]:
     """Time calls so small that only their overhead counts."""
     how = {"algorithm": args.algorithm, "backend": args.backend}
     small = (1, 3, 8, 8)
-    cases = [ConvCase(Layer(3, 4, 8, 3)), *(StreamCase(op, small) for op in STREAMING_OPS)]
+    cases: list[ConvCase | StreamCase] = [ConvCase(Layer(3, 4, 8, 3), reuse=False)]
+    cases += [StreamCase(op, small, reuse=False) for op in STREAMING_OPS]
     print(f"{'operation at 1x3x8x8':<26} {args.peer:>9} {'convkit':>9} {'ratio':>6}")
     rows = []
     with both_sides(args.peer, 1, how) as (peer, ours):
