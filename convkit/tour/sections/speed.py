@@ -132,7 +132,7 @@ def _kernels() -> list[Kernel]:
 def _absent() -> str:
     """Say which backends are not in the table, and why."""
     having = {k.backend for k in KERNELS if k.op == "conv2d"}
-    reasons = {b: why_not(b) or ("" if b in having else "it has no convolution") for b in BACKENDS}
+    reasons = {b: why_not(b) or ("" if b in having else "no kernels yet") for b in BACKENDS}
     missing = [f"<code>{b}</code> ({escape(reason)})" for b, reason in reasons.items() if reason]
     return f"Not in the table: {'; '.join(missing)}." if missing else ""
 
