@@ -29,10 +29,7 @@ from .dispatch import (
     BackendUnavailable,
     algorithms,
     backends,
-    get_num_threads,
     last_call,
-    num_threads,
-    set_num_threads,
     show_config,
 )
 from .dropout import (
@@ -70,6 +67,7 @@ from .pooling import (
     global_avg_pool2d_backward,
 )
 from .prepared import PreparedConv2d, prepare_conv2d
+from .threads import get_num_threads, num_threads, set_num_threads
 from .unfold import col2im, col2im_backward, im2col, im2col_backward
 from .workspace import conv2d_workspace
 

@@ -12,7 +12,7 @@ import pytest
 from comparator import assert_bits, assert_close, assert_equal
 from kernel_cases import CASES, Arguments, serves, spread
 
-from convkit import dispatch
+from convkit import dispatch, num_threads
 
 DTYPES = "float32", "float64"
 GUARD = 17  # cells around each buffer; odd, so that arrays start where no vector would like them to
@@ -235,7 +235,7 @@ def test_the_same_bits_at_any_number_of_threads(shared_however_small, kernel, ca
     arguments = case.arguments(dtype, "reals")
     results = []
     for n in (1, 2, 3):
-        with dispatch.num_threads(n):
+        with num_threads(n):
             results.append(run(function, arguments))
     for n, result in zip((2, 3), results[1:], strict=True):
         for got, want in zip(result, results[0], strict=True):
