@@ -23,8 +23,8 @@ from kernel_cases import (
 )
 from kernel_geometries import SAME, TWO, Convolution
 
-from convkit.dispatch import KERNELS, Kernel
 from convkit.geometry import max_pool_windows, pool_windows
+from convkit.registry import KERNELS, Kernel
 
 SIZES = ("tiny", "small", "layer")
 LARGEST = {"loops": "tiny", "matrix": "small"}

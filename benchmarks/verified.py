@@ -10,7 +10,8 @@ import numpy as np
 from comparator import assert_close
 from kernel_cases import Arguments, Case
 
-from convkit.dispatch import KERNELS, load
+from convkit.dispatch import load
+from convkit.registry import KERNELS
 
 
 @lru_cache(maxsize=1)

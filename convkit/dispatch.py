@@ -57,8 +57,8 @@ Where memory is just a stack of planes, its leading axes are folded into one, ``
         words 0) and key seed (64 bits, low word first): a pure function of (seed, u), laid out so
         that 16 vector lanes run 16 counters side by side and use all four words of each.
 
-Each kernel is one line of :data:`KERNELS`; the dispatch, the contract tests, the benchmarks and
-the support matrix of the docs all come from that list.
+Each kernel is one line of :data:`convkit.registry.KERNELS`; the dispatch, the contract tests, the
+benchmarks and the support matrix of the docs all come from that list.
 """
 
 from __future__ import annotations
@@ -67,20 +67,17 @@ import importlib
 import platform
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from . import _ext
-from .rules import PREFERENCES, Layer, winograd_serves
+from .registry import BACKENDS, KERNELS, Kernel
+from .rules import PREFERENCES, Layer
 from .threads import get_num_threads
 
 __all__ = [
-    "BACKENDS",
-    "KERNELS",
     "BackendUnavailable",
     "Call",
-    "Kernel",
     "algorithms",
     "backends",
     "last_call",
@@ -92,133 +89,6 @@ __all__ = [
 
 class BackendUnavailable(RuntimeError):
     """A backend was asked for that cannot run here; the message says why."""
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One line of the registry.
-
-    Attributes
-    ----------
-    op, backend, algorithm : str
-        What it computes, on what, and by which idea. ``direct`` is the best of an operation's
-        general kernels, the top of its ladder.
-    place : str
-        ``"module:function"`` inside the backend's package.
-    exact : bool
-        True if it only reorders the defining sum, so that small integers come out exact.
-    needs : str
-        What its input must be, in words that follow "needs"; empty if it serves every case.
-    serves : callable, optional
-        Tells of a :class:`convkit.rules.Layer` whether it is so.
-    ready : str
-        A function beside it, ``ready(w, groups)``, that does all of the work that depends on the filters
-        alone; the kernel takes its result as one more argument, last. Empty if there is none.
-    workspace : str
-        A function beside it, ``workspace(layer, itemsize, ih_of, iw_of, IH, IW)``, that tells the bytes
-        it allocates.
-    """
-
-    op: str
-    backend: str
-    algorithm: str
-    place: str
-    exact: bool = True
-    needs: str = ""
-    serves: Callable[[Layer], bool] | None = None
-    ready: str = ""
-    workspace: str = ""
-
-
-BACKENDS = {
-    "cython": "convkit._ext",
-    "numba": "convkit._numba",
-    "cuda": "convkit._cuda",
-    "numpy": "convkit._numpy",
-    "reference": "convkit.reference",
-}
-"""Backends in the order in which ``backend="auto"`` tries them, and the package of each.
-
-Such a package has ``why_not()``, which returns the reason why it cannot run here or None, and
-``load(module)``, which returns a module of kernels.
-"""
-
-KERNELS: tuple[Kernel, ...] = (
-    Kernel("conv2d", "reference", "direct", "conv:conv2d"),
-    Kernel("conv2d", "reference", "im2col", "conv:conv2d_im2col"),
-    Kernel("conv2d", "reference", "matrix", "matrix:conv2d"),
-    Kernel("conv2d", "reference", "seven_loops", "loops:conv2d"),
-    Kernel("conv2d", "cython", "seven_loops", "ladder.conv_seven_loops:conv2d"),
-    Kernel("conv2d", "cython", "loop_order", "ladder.conv_loop_order:conv2d"),
-    Kernel("conv2d", "cython", "register_tile", "ladder.conv_register_tile:conv2d"),
-    Kernel("conv2d", "cython", "planes", "ladder.conv_planes:conv2d"),
-    Kernel("conv2d", "cython", "tail_pixels", "ladder.conv_tail_pixels:conv2d"),
-    Kernel("conv2d", "cython", "cache_blocks", "ladder.conv_cache_blocks:conv2d"),
-    Kernel("conv2d", "cython", "direct", "ladder.conv_threads:conv2d", workspace="workspace_bytes"),
-    Kernel(
-        "conv2d",
-        "cython",
-        "winograd",
-        "winograd:conv2d",
-        exact=False,
-        needs="a 3x3 kernel, stride 1 and dilation 1",
-        serves=winograd_serves,
-        ready="ready",
-        workspace="workspace_bytes",
-    ),
-    Kernel("conv2d", "numpy", "im2col", "im2col:conv2d", workspace="workspace_bytes"),
-    Kernel("conv2d", "numpy", "fft", "fft:conv2d", exact=False, workspace="workspace_bytes"),
-    Kernel("conv_transpose2d", "reference", "direct", "conv:conv_transpose2d"),
-    Kernel("conv_transpose2d", "cython", "direct", "conv_transpose:conv_transpose2d"),
-    Kernel("conv_transpose2d", "cython", "scatter_loops", "ladder.conv_gradient_loops:conv_transpose2d"),
-    Kernel("conv2d_grad_w", "reference", "direct", "conv:conv2d_grad_w"),
-    Kernel("conv2d_grad_w", "cython", "direct", "conv_grad_w:conv2d_grad_w"),
-    Kernel("conv2d_grad_w", "cython", "gather_loops", "ladder.conv_gradient_loops:conv2d_grad_w"),
-    Kernel("conv2d_grad_b", "reference", "direct", "conv:conv2d_grad_b"),
-    Kernel("conv2d_grad_b", "cython", "direct", "conv_grad_b:conv2d_grad_b"),
-    Kernel("im2col", "reference", "direct", "unfold:im2col"),
-    Kernel("im2col", "cython", "direct", "unfold:im2col"),
-    Kernel("col2im", "reference", "direct", "unfold:col2im"),
-    Kernel("col2im", "cython", "direct", "fold:col2im"),
-    Kernel("pad2d", "reference", "direct", "padding:pad2d"),
-    Kernel("pad2d", "cython", "direct", "padding:pad2d"),
-    Kernel("pad2d_backward", "reference", "direct", "padding:pad2d_backward"),
-    Kernel("pad2d_backward", "cython", "direct", "padding:pad2d_backward"),
-    Kernel("avg_pool2d", "reference", "direct", "pooling:avg_pool2d"),
-    Kernel("avg_pool2d", "reference", "window_loops", "loops:avg_pool2d"),
-    Kernel("avg_pool2d", "cython", "direct", "avg_pooling:avg_pool2d"),
-    Kernel("avg_pool2d", "cython", "window_loops", "ladder.pool_window_loops:avg_pool2d"),
-    Kernel("avg_pool2d", "cython", "separable", "ladder.pool_separable:avg_pool2d"),
-    Kernel("avg_pool2d", "cython", "running", "ladder.pool_running:avg_pool2d"),
-    Kernel("avg_pool2d_backward", "reference", "direct", "pooling:avg_pool2d_backward"),
-    Kernel("avg_pool2d_backward", "cython", "direct", "avg_backward:avg_pool2d_backward"),
-    Kernel("max_pool2d", "reference", "direct", "pooling:max_pool2d"),
-    Kernel("max_pool2d", "cython", "direct", "max_pooling:max_pool2d"),
-    Kernel("max_pool2d_indices", "reference", "direct", "pooling:max_pool2d_indices"),
-    Kernel("max_pool2d_indices", "cython", "direct", "max_indices:max_pool2d_indices"),
-    Kernel("max_pool2d_backward", "reference", "direct", "pooling:max_pool2d_backward"),
-    Kernel("max_pool2d_backward", "cython", "direct", "max_backward:max_pool2d_backward"),
-    Kernel("channel_mean", "reference", "direct", "pooling:channel_mean"),
-    Kernel("channel_mean", "cython", "direct", "channels:channel_mean"),
-    Kernel("channel_mean_backward", "reference", "direct", "pooling:channel_mean_backward"),
-    Kernel("channel_mean_backward", "cython", "direct", "channels:channel_mean_backward"),
-    Kernel("normalize", "reference", "direct", "normalization:normalize"),
-    Kernel("normalize", "reference", "two_pass_loops", "loops:normalize"),
-    Kernel("normalize", "cython", "direct", "normalization:normalize"),
-    Kernel("normalize", "cython", "two_passes", "ladder.norm_two_passes:normalize"),
-    Kernel("normalize", "cython", "lanes", "ladder.norm_lanes:normalize"),
-    Kernel("normalize", "cython", "fused", "ladder.norm_fused:normalize"),
-    Kernel("normalize_given", "reference", "direct", "normalization:normalize_given"),
-    Kernel("normalize_given", "cython", "direct", "normalization:normalize_given"),
-    Kernel("normalize_backward", "reference", "direct", "normalization:normalize_backward"),
-    Kernel("normalize_backward", "cython", "direct", "normalization_backward:normalize_backward"),
-    Kernel("normalize_given_backward", "reference", "direct", "normalization:normalize_given_backward"),
-    Kernel("normalize_given_backward", "cython", "direct", "normalization_backward:normalize_given_backward"),
-    Kernel("dropout", "reference", "direct", "dropout:dropout"),
-    Kernel("dropout", "cython", "direct", "dropout:dropout"),
-    Kernel("dropout_mask", "reference", "direct", "dropout:dropout_mask"),
-    Kernel("dropout_mask", "cython", "direct", "dropout:dropout_mask"),
-)
 
 
 # --- which kernel --------------------------------------------------------------------------
@@ -269,10 +139,10 @@ def pick(
     Parameters
     ----------
     op : str
-        An operation of :data:`KERNELS`.
+        An operation of :data:`convkit.registry.KERNELS`.
     backend : str
-        ``"auto"`` takes the first of :data:`BACKENDS` that can run here and has the algorithm; CUDA runs
-        only if named.
+        ``"auto"`` takes the first of :data:`convkit.registry.BACKENDS` that can run here and has the
+        algorithm; CUDA runs only if named.
     algorithm : str
         ``"auto"`` and ``"fastest"`` choose by the rules of :mod:`convkit.rules`.
     layer : Layer, optional

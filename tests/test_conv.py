@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from scipy.signal import convolve2d, correlate2d
 
 import convkit
-from convkit.dispatch import KERNELS, why_not
+from convkit.dispatch import why_not
 from convkit.geometry import PADDING_MODES, per_axis
+from convkit.registry import KERNELS
 
 CONV = {1: convkit.conv1d, 2: convkit.conv2d}
 CONV_BACKWARD = {1: convkit.conv1d_backward, 2: convkit.conv2d_backward}

@@ -1,6 +1,6 @@
 """The Numba CUDA backend for NVIDIA GPUs: the file names and signatures of ``convkit.reference``.
 
-A kernel is a file here and a line in :data:`convkit.dispatch.KERNELS`. Kernels are written to the
+A kernel is a file here and a line in :data:`convkit.registry.KERNELS`. Kernels are written to the
 interface that the ``numba-cuda`` package and Numba's own, older CUDA target share.
 """
 

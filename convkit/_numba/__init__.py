@@ -1,6 +1,6 @@
 """The Numba backend for the CPU: the file names and the kernels' signatures of ``convkit.reference``.
 
-A kernel is a file here and a line in :data:`convkit.dispatch.KERNELS`. Numba takes half a second
+A kernel is a file here and a line in :data:`convkit.registry.KERNELS`. Numba takes half a second
 to import, so nothing here does before a kernel is loaded.
 """
 

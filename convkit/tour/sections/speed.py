@@ -13,7 +13,8 @@ import numpy as np
 
 import convkit
 
-from ...dispatch import BACKENDS, KERNELS, Kernel, why_not
+from ...dispatch import why_not
+from ...registry import BACKENDS, KERNELS, Kernel
 from ..checks import Check, rounding_bound
 from ..page import Section, plural
 
