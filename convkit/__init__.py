@@ -41,6 +41,7 @@ from .dropout import (
     dropout_rows,
     dropout_rows_backward,
 )
+from .folded import FoldedConv, fold_batch_norm
 from .group_norms import (
     group_norm,
     group_norm_backward,
@@ -77,6 +78,7 @@ __all__ = [
     "ConvGradients",
     "ConvolutionOperator",
     "Dropout",
+    "FoldedConv",
     "MaxPool",
     "NormGradients",
     "PreparedConv2d",
@@ -111,6 +113,7 @@ __all__ = [
     "dropout_backward",
     "dropout_rows",
     "dropout_rows_backward",
+    "fold_batch_norm",
     "geometry",
     "get_num_threads",
     "global_avg_pool2d",

@@ -55,6 +55,9 @@ CALLS = {
     "group_norm_backward": {"grad_y": X, "x": X, "num_groups": 3, "weight": VECTOR},
     "layer_norm": {"x": X, "normalized_shape": 5, "weight": np.ones(5), "bias": np.ones(5)},
     "layer_norm_backward": {"grad_y": X, "x": X, "normalized_shape": 5, "weight": np.ones(5)},
+    "fold_batch_norm": {
+        "w": W, "b": B, "running_mean": B, "running_var": B, "weight": B, "bias": B,
+    },
     "dropout": {"x": X},
     "dropout_backward": {"grad_y": X, "seed": 1},
     "dropout2d": {"x": X},
