@@ -5,7 +5,7 @@ Both do the same; the compiled ones save a small batch norm some five microsecon
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from . import _ext
 
 __all__ = [
+    "filled",
     "given_statistics",
     "invstd_of",
     "is_key",
@@ -62,6 +63,22 @@ def small(shape: Sequence[int], dtype: np.dtype, most: int) -> np.ndarray | None
     return np.empty(shape, dtype) if prod(shape) <= most else None
 
 
+def filled(
+    kernel: Callable[..., None], x: np.ndarray, plan: tuple[Any, ...], last: tuple[Any, ...], most: int
+) -> np.ndarray | None:
+    """Return what `kernel` makes of x by a plan, in a new array, or None if that is empty or not small.
+
+    A plan begins with x's shape and the result's as kernels see them, two tables, and the shape to
+    return; `last` are the arguments that follow the tables.
+    """
+    x_shape, y_shape, h_table, w_table, shape = plan[:5]
+    y = small(shape, x.dtype, most)
+    if y is None or not y.size:
+        return None
+    kernel(seen(y, y_shape), seen(x, x_shape), h_table, w_table, *last)
+    return y
+
+
 def invstd_of(var: np.ndarray, eps: float) -> np.ndarray:
     """Return 1/sqrt(var + eps) in float64; infinity for a constant channel with eps 0: it was asked for."""
     with np.errstate(divide="ignore"):
@@ -82,7 +99,7 @@ def move(running: np.ndarray, batch: np.ndarray, factor: float, scale: float) ->
 
 in_numpy = {
     f.__name__: f
-    for f in (is_operand, is_vector, is_key, seen, overlap, small, invstd_of, given_statistics, move)
+    for f in (is_operand, is_vector, is_key, seen, overlap, small, filled, invstd_of, given_statistics, move)
 }
 """The functions above by name, for tests: most of them are compiled from here on."""
 
@@ -90,4 +107,4 @@ if (_compiled := _ext.compiled("border")) is not None:
     is_operand, overlap, small = _compiled.is_operand, _compiled.overlap, _compiled.small
     invstd_of, given_statistics = _compiled.invstd_of, _compiled.given_statistics
     is_vector, seen, move = _compiled.is_vector, _compiled.seen, _compiled.move
-    is_key = _compiled.is_key
+    is_key, filled = _compiled.is_key, _compiled.filled

@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import IntOrInts, any_array, finish, flag, key, operand, output, same_dtype, shape_of
+from .border import seen
 from .dispatch import pick
 from .pool_plan import PoolPlan, forward, grad_y_of, max_plan
 
 __all__ = ["MaxPool", "max_pool1d", "max_pool1d_backward", "max_pool2d", "max_pool2d_backward"]
+
+INT64 = np.dtype(np.int64)
 
 
 class MaxPool(NamedTuple):
@@ -209,10 +212,10 @@ def max_forward(
     if not flag(return_indices, "return_indices"):
         return forward("max_pool2d", x, plan, algorithm, backend, out)
     y = output(plan.result, x.dtype, out, (x,))
-    where = np.empty(plan.result, np.int64)
+    where = output(plan.result, INT64, None, ())
     kernel = pick("max_pool2d_indices", backend, algorithm)
     if x.size:
-        kernel(y.reshape(plan.y), where.reshape(plan.y), x.reshape(plan.x), plan.h_windows, plan.w_windows)
+        kernel(seen(y, plan.y), seen(where, plan.y), seen(x, plan.x), plan.h_windows, plan.w_windows)
     return MaxPool(finish(y, out), where)
 
 

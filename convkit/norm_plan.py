@@ -183,14 +183,20 @@ def backward(
     choice: tuple[str, str],
 ) -> NormGradients:
     grad_x = output(x.shape, x.dtype, None, ())
-    grad_weight, grad_bias = np.zeros(view.weight, x.dtype), np.zeros(view.weight, x.dtype)
+    values = view.weight[0] * view.weight[1]
+    grad_weight = output((values,), x.dtype, None, ())
+    grad_bias = output((values,), x.dtype, None, ())
     kernel = pick(op, *choice)
     if x.size:
         kernel(
-            grad_x.reshape(view.x), grad_weight, grad_bias,
-            grad_y.reshape(view.x), x.reshape(view.x), weight, mean, invstd,
+            border.seen(grad_x, view.x), border.seen(grad_weight, view.weight),
+            border.seen(grad_bias, view.weight), border.seen(grad_y, view.x), border.seen(x, view.x),
+            weight, mean, invstd,
         )  # fmt: skip
-    return NormGradients(grad_x, grad_weight.reshape(-1), grad_bias.reshape(-1))
+    else:  # an empty batch teaches nothing
+        grad_weight.fill(0)
+        grad_bias.fill(0)
+    return NormGradients(grad_x, grad_weight, grad_bias)
 
 
 def grad_operands(grad_y: Any, x: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -272,4 +272,4 @@ def batch_norm_backward(
 
 def _statistic(v: Any, view: View, name: str) -> np.ndarray:
     v = operand(v, name)
-    return vector(v, view.x[1], name, v.dtype).astype(np.float64)
+    return vector(v, view.x[1], name, v.dtype).astype(np.float64, copy=False)

@@ -87,6 +87,25 @@ def test_small(shape, made, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("last", [(), (7.0,)])
+def test_filled(last, dtype):
+    """A kernel gets its arrays in its own shapes; what it fills comes back in the caller's."""
+    x, calls = np.arange(6, dtype=dtype), []
+
+    def kernel(y, *given):
+        calls.append((y.shape, given[0].shape, *given[1:]))
+        y[...] = given[0].sum()
+
+    plan = ((2, 3), (2, 1, 1), "rows", "columns", (1, 2))
+    for filled in (compiled.filled, border.in_numpy["filled"]):
+        y = filled(kernel, x, plan, last, 2)
+        assert (y.dtype, y.tolist()) == (dtype, [[15.0, 15.0]])
+        assert filled(kernel, x, plan, last, 1) is None, "two elements are not small"
+        assert filled(kernel, x, (*plan[:4], (0, 2)), last, 2) is None, "an empty result needs no kernel"
+    assert calls == [((2, 1, 1), (2, 3), "rows", "columns", *last)] * 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_statistics(dtype):
     mean, var = np.array([1, -2, np.nan], dtype), np.array([0, 0.7, np.nan], dtype)
     for eps in (0.0, 1e-5):

@@ -33,7 +33,7 @@ def is_vector(x, Py_ssize_t length, cnp.dtype dtype):
     return cnp.PyArray_NDIM(a) == 1 and a.shape[0] == length and cnp.PyArray_TYPE(a) == dtype.num
 
 
-def seen(cnp.ndarray a, shape):
+cpdef cnp.ndarray seen(cnp.ndarray a, tuple shape):
     """Return a contiguous array in another shape of at most four axes, as ``a.reshape(shape)`` does."""
     cdef cnp.npy_intp[4] extents
     cdef cnp.PyArray_Dims dims
@@ -73,7 +73,7 @@ def overlap(a, b):
     return i < j + cnp.PyArray_NBYTES(q) and j < i + cnp.PyArray_NBYTES(p)
 
 
-def small(shape, cnp.dtype dtype, Py_ssize_t most):
+cpdef small(shape, cnp.dtype dtype, Py_ssize_t most):
     """Return a new array, or None if it would have more than `most` elements."""
     cdef cnp.npy_intp[4] extents
     cdef Py_ssize_t elements = 1
@@ -87,6 +87,23 @@ def small(shape, cnp.dtype dtype, Py_ssize_t most):
             return None
         elements *= extents[axis]
     return cnp.PyArray_EMPTY(axes, extents, dtype.num, 0)
+
+
+def filled(kernel, cnp.ndarray x, plan, tuple last, Py_ssize_t most):
+    """Return what `kernel` makes of x by a plan, in a new array, or None if that is empty or not small.
+
+    A plan begins with x's shape and the result's as kernels see them, two tables, and the shape to
+    return; `last` are the arguments that follow the tables.
+    """
+    p = <tuple> plan  # or a named one
+    y = small(p[4], x.descr, most)
+    if y is None:
+        return None
+    if last:
+        kernel(seen(y, p[1]), seen(x, p[0]), p[2], p[3], *last)
+    else:
+        kernel(seen(y, p[1]), seen(x, p[0]), p[2], p[3])
+    return y
 
 
 cdef cnp.ndarray doubles(cnp.ndarray v):
