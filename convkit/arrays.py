@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from .border import FLOATS, is_key, is_operand, is_vector, small
+from .border import FLOATS, is_key, is_operand, is_vector, small, takes
 from .geometry import LARGEST, check_allocation, option, whole
 
 __all__ = [
@@ -223,6 +223,8 @@ def output(
             return y
         check_allocation(shape, dtype.itemsize)
         return np.empty(shape, dtype)
+    if takes(out, shape, dtype, inputs):
+        return out
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray):
         raise TypeError(f"{name} must be a NumPy array, got {type(out).__name__}")
     if out.shape != tuple(shape):
@@ -231,8 +233,7 @@ def output(
         raise TypeError(f"{name} must be {dtype}, got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only")
-    usable = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
-    if usable and not any(np.may_share_memory(out, x) for x in inputs):
+    if takes(out.view(np.ndarray), shape, dtype, inputs):  # a subclass: an np.memmap, say
         return out
     return np.empty(shape, dtype)
 

@@ -24,6 +24,8 @@ __all__ = [
     "overlap",
     "seen",
     "small",
+    "takes",
+    "vector_seen",
 ]
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
@@ -37,6 +39,11 @@ def is_operand(x: Any) -> bool:
 def is_vector(x: Any, length: int, dtype: np.dtype) -> bool:
     """Tell whether x is an operand of shape ``(length,)`` and of a float dtype."""
     return is_operand(x) and x.shape == (length,) and x.dtype == dtype
+
+
+def vector_seen(v: Any, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray | None:
+    """Return a vector with one number for each cell of (rows, columns) in that shape; None if it is none."""
+    return seen(v, shape) if is_vector(v, shape[0] * shape[1], dtype) else None
 
 
 def seen(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -56,6 +63,16 @@ def overlap(a: Any, b: Any) -> bool:
     To be certain can take exponential time, hence the limit, of which NumPy's annotations do not know.
     """
     return np.may_share_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+
+
+def takes(out: Any, shape: Sequence[int], dtype: np.dtype, inputs: Sequence[np.ndarray]) -> bool:
+    """Tell whether kernels may write `out`: an operand of that shape and dtype, apart from all inputs."""
+    return (
+        is_operand(out)
+        and (out.shape, out.dtype) == (tuple(shape), dtype)
+        and out.flags.writeable
+        and not any(overlap(out, x) for x in inputs)
+    )
 
 
 def small(shape: Sequence[int], dtype: np.dtype, most: int) -> np.ndarray | None:
@@ -99,12 +116,26 @@ def move(running: np.ndarray, batch: np.ndarray, factor: float, scale: float) ->
 
 in_numpy = {
     f.__name__: f
-    for f in (is_operand, is_vector, is_key, seen, overlap, small, filled, invstd_of, given_statistics, move)
+    for f in (
+        is_operand,
+        is_vector,
+        vector_seen,
+        is_key,
+        seen,
+        overlap,
+        takes,
+        small,
+        filled,
+        invstd_of,
+        given_statistics,
+        move,
+    )
 }
 """The functions above by name, for tests: most of them are compiled from here on."""
 
 if (_compiled := _ext.compiled("border")) is not None:
     is_operand, overlap, small = _compiled.is_operand, _compiled.overlap, _compiled.small
     invstd_of, given_statistics = _compiled.invstd_of, _compiled.given_statistics
-    is_vector, seen, move = _compiled.is_vector, _compiled.seen, _compiled.move
-    is_key, filled = _compiled.is_key, _compiled.filled
+    is_vector, is_key, move = _compiled.is_vector, _compiled.is_key, _compiled.move
+    seen, vector_seen = _compiled.seen, _compiled.vector_seen
+    takes, filled = _compiled.takes, _compiled.filled

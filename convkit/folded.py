@@ -106,7 +106,7 @@ def fold_batch_norm(
 
 
 def _channels_first(w: np.ndarray, transposed: bool, groups: int) -> np.ndarray:
-    """Return filters as (groups, inputs, outputs of a group, taps); output channel g*outputs + o is (g, o)."""
+    """Return filters as (groups, inputs, outputs, taps): all channels, group by group."""
     if w.ndim < 2 or 0 in w.shape:
         raise ValueError(f"w must have at least two axes, none of them empty, got shape {w.shape}")
     if not transposed:

@@ -114,6 +114,8 @@ def _or(value: float, v: Any, name: str, view: View, dtype: np.dtype) -> np.ndar
     """Return weight or bias as the kernels see it, or an array of `value` where there is none."""
     if v is None:
         return _constant(value, view.weight, dtype)
+    if (seen := border.vector_seen(v, view.weight, dtype)) is not None:
+        return seen
     return border.seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
 
 
@@ -259,10 +261,12 @@ def running_statistics(
     running_mean: Any, running_var: Any, view: View, dtype: np.dtype, eps: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and 1/sqrt(var + eps) of evaluation, in float64."""
-    statistics = []
+    channels, statistics = view.weight[0], []
+    if border.is_vector(running_mean, channels, dtype) and border.is_vector(running_var, channels, dtype):
+        return border.given_statistics(running_mean, running_var, eps)
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         if v is None:
             raise ValueError(f"evaluation needs {name}: only training, by x's own statistics, can do without")
-        statistics.append(vector(v, view.weight[0], name, dtype))
+        statistics.append(vector(v, channels, name, dtype))
     mean, var = statistics
     return border.given_statistics(mean, var, eps)

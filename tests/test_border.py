@@ -75,6 +75,40 @@ def test_overlap(a, b):
 
 
 @pytest.mark.parametrize(
+    ("out", "taken"),
+    [
+        (np.empty((3, 4)), True),
+        (np.empty((4, 3)).T, False),
+        (np.empty((3, 5)), False),
+        (np.empty(12), False),
+        (np.empty((3, 4), np.float32), False),
+        (np.empty((3, 4), ">f8"), False),
+        (np.broadcast_to(0.0, (3, 4)), False),
+        (np.empty((3, 4)).view(np.recarray), False),
+        (FIRST, False),
+        (None, False),
+    ],
+    ids=range(10),
+)
+def test_takes(out, taken):
+    read_only = np.empty((3, 4))
+    read_only.flags.writeable = False
+    for takes in (compiled.takes, border.in_numpy["takes"]):
+        assert takes(out, (3, 4), np.dtype(np.float64), (SECOND, FIRST)) == taken
+        assert not takes(read_only, (3, 4), np.dtype(np.float64), ())
+
+
+def test_vector_seen():
+    v = np.arange(6.0)
+    for vector_seen in (compiled.vector_seen, border.in_numpy["vector_seen"]):
+        seen = vector_seen(v, (2, 3), np.dtype(np.float64))
+        np.testing.assert_array_equal(seen, v.reshape(2, 3))
+        assert np.shares_memory(seen, v)
+        for wrong in (v[:5], v.reshape(2, 3), v[::-1], v.astype(np.float32), v.tolist(), None):
+            assert vector_seen(wrong, (2, 3), np.dtype(np.float64)) is None
+
+
+@pytest.mark.parametrize(
     ("shape", "made"),
     [((2, 3), True), ((), True), ((2, 3, 1, 2), True), ((13,), False), ((2**62, 2**62), False)],
 )

@@ -69,7 +69,7 @@ def test_a_transposed_convolution_has_its_output_channels_on_the_other_axis(name
 
 
 def test_by_hand():
-    """y = 2x + 1 and (y - 5)/2 * 3 + 7 make 3x + 1."""
+    """From z = 2x + 1 and (z - 5)/2 * 3 + 7 make 3x + 1."""
     one = np.ones(1)
     folded = convkit.fold_batch_norm(2 * np.ones((1, 1, 1, 1)), one, 5 * one, 4 * one, 3 * one, 7 * one, 0.0)
     assert_equal(folded.w, np.full((1, 1, 1, 1), 3.0))
@@ -117,7 +117,10 @@ def test_inputs_are_not_written_and_any_layout_will_do():
         ({"w": np.ones((4, 0, 3, 3))}, "none of them empty, got shape (4, 0, 3, 3)"),
         ({"running_mean": np.ones(3)}, "running_mean must have shape (4,), got (3,)"),
         ({"transposed": True}, "running_mean must have shape (3,), got (4,)"),
-        ({"transposed": True, "groups": 3}, "groups must divide the 4 input channels of w (4, 3, 3, 3), got 3"),
+        (
+            {"transposed": True, "groups": 3},
+            "groups must divide the 4 input channels of w (4, 3, 3, 3), got 3",
+        ),
         ({"groups": 0}, "groups must be at least 1, got 0"),
     ],
 )

@@ -24,6 +24,7 @@ from libc.string cimport memcpy
 from convkit._ext cimport contract
 from convkit._ext.avg_windows cimport any_row
 from convkit._ext.planes_in_lanes cimport CELLS, element, from_lanes, to_lanes
+from convkit._ext.pool_planes cimport AT_ONCE, pack, packing, pool_planes
 from convkit._ext.pool_registers cimport FROM_MEMORY, in_registers, pool_rows
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport lanes, splat, vd, vec, vf
@@ -152,6 +153,23 @@ cdef inline void planes_from(
                      min(lanes(<const vd *> NULL), P - p), IH, IW, OH, OW)
 
 
+cdef inline bint packed(
+    packing *k, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows, const Run *h,
+    const Run *w, Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    if floating is float:
+        return pack(k, <const vf *> x, h_windows, w_windows, h, w, P, IH, IW, OH, OW)
+    else:
+        return pack(k, <const vd *> x, h_windows, w_windows, h, w, P, IH, IW, OH, OW)
+
+
+cdef inline void packed_planes(floating *y, const floating *x, const packing *k, Py_ssize_t p) noexcept nogil:
+    if floating is float:
+        pool_planes(<vf *> y, <const vf *> x, k, p, False)
+    else:
+        pool_planes(<vd *> y, <const vd *> x, k, p, False)
+
+
 cdef void average(
     floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
@@ -160,9 +178,19 @@ cdef void average(
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
     cdef Py_ssize_t strips = (OH + STRIP - 1)//STRIP, i, p, oh
     cdef bint far = P*IH*IW*<Py_ssize_t> sizeof(floating) > FROM_MEMORY, common
-    cdef Run run
+    cdef Run run, down
+    cdef packing k
     find_run(w_windows, OW, &run)
+    find_run(h_windows, OH, &down)
     common = in_registers(run.S, run.K) and run.end - run.first >= W
+    if not common and packed(&k, x, h_windows, w_windows, &down, &run, P, IH, IW, OH, OW):
+        if threads == 1:
+            for i in range((P + AT_ONCE - 1)//AT_ONCE):
+                packed_planes(y, x, &k, i*AT_ONCE)
+            return
+        for i in prange((P + AT_ONCE - 1)//AT_ONCE, schedule="static", num_threads=threads):
+            packed_planes(y, x, &k, i*AT_ONCE)
+        return
     if not common and P >= W and max(IH, OH)*max(IW, OW) <= CELLS:
         if threads == 1:
             for i in range((P + W - 1)//W):

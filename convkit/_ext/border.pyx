@@ -12,7 +12,7 @@ import numpy as np
 cnp.import_array()
 
 
-def is_operand(x):
+cpdef bint is_operand(x):
     """Tell whether x is a plain array that kernels can take: float32 or float64, contiguous and native."""
     if type(x) is not np.ndarray:
         return False
@@ -25,12 +25,17 @@ def is_operand(x):
     )
 
 
-def is_vector(x, Py_ssize_t length, cnp.dtype dtype):
+cpdef bint is_vector(x, Py_ssize_t length, cnp.dtype dtype):
     """Tell whether x is an operand of shape ``(length,)`` and of a float dtype."""
     if not is_operand(x):
         return False
     cdef cnp.ndarray a = x
     return cnp.PyArray_NDIM(a) == 1 and a.shape[0] == length and cnp.PyArray_TYPE(a) == dtype.num
+
+
+def vector_seen(v, tuple shape, cnp.dtype dtype):
+    """Return a vector with one number for each cell of (rows, columns) in that shape; None if it is none."""
+    return seen(v, shape) if is_vector(v, <Py_ssize_t> shape[0]*<Py_ssize_t> shape[1], dtype) else None
 
 
 cpdef cnp.ndarray seen(cnp.ndarray a, tuple shape):
@@ -59,7 +64,7 @@ def is_key(value):
     return True
 
 
-def overlap(a, b):
+cpdef overlap(a, b):
     """Tell whether two arrays have a cell in common (two columns of one table have none), or may have one.
 
     To be certain can take exponential time, where they are not contiguous; hence the limit.
@@ -71,6 +76,24 @@ def overlap(a, b):
         return np.may_share_memory(a, b, max_work=10_000)
     cdef size_t i = <size_t> cnp.PyArray_DATA(p), j = <size_t> cnp.PyArray_DATA(q)
     return i < j + cnp.PyArray_NBYTES(q) and j < i + cnp.PyArray_NBYTES(p)
+
+
+def takes(out, shape, cnp.dtype dtype, inputs):
+    """Tell whether kernels may write `out`: an operand of that shape and dtype, apart from all inputs."""
+    cdef cnp.ndarray y
+    cdef int axis
+    if not is_operand(out):
+        return False
+    y = out
+    if cnp.PyArray_NDIM(y) != len(shape) or cnp.PyArray_TYPE(y) != dtype.num or not cnp.PyArray_ISWRITEABLE(y):
+        return False
+    for axis in range(cnp.PyArray_NDIM(y)):
+        if y.shape[axis] != shape[axis]:
+            return False
+    for x in inputs:
+        if overlap(y, x):
+            return False
+    return True
 
 
 cpdef small(shape, cnp.dtype dtype, Py_ssize_t most):
@@ -108,7 +131,13 @@ def filled(kernel, cnp.ndarray x, plan, tuple last, Py_ssize_t most):
 
 cdef cnp.ndarray doubles(cnp.ndarray v):
     """Return a vector, one that `is_operand` accepts, as a new array of float64."""
-    return cnp.PyArray_Cast(v, cnp.NPY_FLOAT64)
+    cdef cnp.npy_intp n = v.shape[0]
+    cdef cnp.ndarray d = cnp.PyArray_EMPTY(1, &n, cnp.NPY_FLOAT64, 0)
+    cdef bint single = cnp.PyArray_TYPE(v) == cnp.NPY_FLOAT32
+    cdef Py_ssize_t c
+    for c in range(n):
+        (<double *> d.data)[c] = (<float *> v.data)[c] if single else (<double *> v.data)[c]
+    return d
 
 
 def invstd_of(cnp.ndarray var, double eps):

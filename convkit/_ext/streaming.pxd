@@ -6,6 +6,8 @@ read (beyond 28 MiB in all; a quarter slower to three times as slow below 8 MiB)
 lines: a line that is written in two halves goes to memory twice.
 """
 
+from convkit._ext.vec cimport lanes, vec
+
 cdef extern from *:
     """
     #ifndef CONVKIT_STREAMING
@@ -51,6 +53,12 @@ cdef extern from *:
 
 cdef enum:
     LINE = 64
+
+cdef inline Py_ssize_t elements_to_line(const vec *p) noexcept nogil:
+    """Elements from p to the next line, where a vector does not lie across two: half of NumPy's arrays
+    begin in the middle of one. A first vector at p, and all others from there on, pay once."""
+    return to_line(p)//<Py_ssize_t> (sizeof(vec)//lanes(p))
+
 
 cdef inline bint worth_streaming(Py_ssize_t bytes_in_and_out, Py_ssize_t bytes_in_a_run) noexcept nogil:
     """Return whether results should go past the caches; runs must be long, for their ends do not."""

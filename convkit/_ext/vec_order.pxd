@@ -19,6 +19,7 @@ cdef extern from *:
             CONVKIT_SHUFFLE(V, I, a, b, (convkit_w_##s + l)/2 + l%2*convkit_w_##s) \
         static inline V convkit_next_##s(V a, V b, int from_end) \
             CONVKIT_SHUFFLE(V, I, a, b, l + 1 < convkit_w_##s ? l + 1 : 2*convkit_w_##s - from_end) \
+        static inline V convkit_choose_##s(V a, V b, V lane) CONVKIT_SHUFFLE(V, I, a, b, ((I) lane)[l]) \
         /* Two steps, since a shuffle takes two vectors: the lanes from a and b, then those from c. */ \
         static inline V convkit_third_ab_##s(V a, V b, int r) \
             CONVKIT_SHUFFLE(V, I, a, b, 3*l + r < 2*convkit_w_##s ? 3*l + r : 0) \
@@ -72,6 +73,8 @@ cdef extern from *:
     vd high_d "convkit_high_d"(vd a, vd b) noexcept nogil
     vf next_f "convkit_next_f"(vf a, vf b, int from_end) noexcept nogil
     vd next_d "convkit_next_d"(vd a, vd b, int from_end) noexcept nogil
+    vf choose_f "convkit_choose_f"(vf a, vf b, vf lane) noexcept nogil
+    vd choose_d "convkit_choose_d"(vd a, vd b, vd lane) noexcept nogil
     vf third_ab_f "convkit_third_ab_f"(vf a, vf b, int r) noexcept nogil
     vd third_ab_d "convkit_third_ab_d"(vd a, vd b, int r) noexcept nogil
     vf third_c_f "convkit_third_c_f"(vf ab, vf c, int r) noexcept nogil
@@ -111,6 +114,14 @@ cdef inline vec next(vec a, vec b, int from_end) noexcept nogil:
         return next_f(a, b, from_end)
     else:
         return next_d(a, b, from_end)
+
+
+cdef inline vec choose(vec a, vec b, vec lane) noexcept nogil:
+    """Lanes of a followed by b, as the bits of `lane` number them."""
+    if vec is vf:
+        return choose_f(a, b, lane)
+    else:
+        return choose_d(a, b, lane)
 
 
 cdef inline vec third(vec a, vec b, vec c, int r) noexcept nogil:
