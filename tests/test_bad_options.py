@@ -1,6 +1,7 @@
 """Bad options: refused by name, with the numbers, before any work is done."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -38,6 +39,42 @@ def test_options_of_the_wrong_length_or_type(name, option):
         if wrong is None and option == "stride" and "pool" in name:
             continue  # the window's size
         refused(name, (TypeError, ValueError), f"{option} must", **{option: wrong})
+
+
+def having(option, *more):
+    """Return the functions that have an option, each with every value of `more`."""
+    names = [n for n in CALLS if option in inspect.signature(getattr(convkit, n)).parameters]
+    return [(name, value) for name in names for value in more]
+
+
+@pytest.mark.parametrize(("name", "eps"), having("eps", -1e-5, -np.inf, np.inf, np.nan, np.float32(-1)))
+def test_eps_is_finite_and_at_least_0(name, eps):
+    refused(name, ValueError, re.escape(f"eps must be finite and at least 0, got {eps!r}"), eps=eps)
+
+
+@pytest.mark.parametrize(("name", "p"), having("p", -0.1, 1.1, -1, 2, np.nan, np.inf))
+def test_rule_22_a_probability_is_in_0_to_1(name, p):
+    refused(name, ValueError, re.escape(f"p must be in [0, 1], got {float(p)!r}"), p=p)
+
+
+@pytest.mark.parametrize(("name", "momentum"), having("momentum", -0.1, 1.1, -1, 2, np.nan, np.inf))
+def test_rule_16_momentum_is_in_0_to_1(name, momentum):
+    """Refused in training, which uses it, before the running statistics are touched."""
+    training = {"use_input_stats": True} if name == "instance_norm" else {"training": True}
+    statistics = {"running_mean": np.full(3, 5.0), "running_var": np.full(3, 7.0)}
+    message = re.escape(f"momentum must be in [0, 1], got {float(momentum)!r}")
+    refused(name, ValueError, message, momentum=momentum, **training, **statistics)
+    assert [v.tolist() for v in statistics.values()] == [[5.0] * 3, [7.0] * 3]
+
+
+@pytest.mark.parametrize("padding", [2, 3, 2**40])
+@pytest.mark.parametrize("name", [n for n, _ in having("kernel_size", 0) if "pool" in n])
+def test_rule_3_padding_is_at_most_half_the_window(name, padding):
+    """hardening: negative output, window wholly in padding."""
+    for window in (2, 3):
+        message = f"padding must be at most half the window, got padding {padding} for window {window}"
+        if padding > window // 2:
+            refused(name, ValueError, message, kernel_size=window, padding=padding)
 
 
 FLAGS = [

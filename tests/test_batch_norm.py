@@ -3,9 +3,14 @@
 import numpy as np
 import pytest
 from comparator import assert_bits, assert_close, assert_equal
+from every_backend import on_every_backend
 from geometries import central_differences, integers, reals
 
 import convkit
+
+pytestmark = on_every_backend(
+    "normalize", "normalize_given", "normalize_backward", "normalize_given_backward"
+)
 
 EPS = np.finfo(np.float64).eps
 SHAPES = [(6, 3), (4, 3, 5), (2, 3, 4, 5), (2, 3, 2, 3, 2)]

@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pytest
 from comparator import assert_bits, assert_close, assert_equal
+from every_backend import on_every_backend
 from geometries import inner, integers, reals
 
 import convkit
+
+pytestmark = on_every_backend("dropout", "dropout_mask")
 
 FORMS = {
     "elements": (convkit.dropout, convkit.dropout_backward, (2, 3, 4, 5)),

@@ -4,11 +4,14 @@ import brute_force
 import numpy as np
 import pytest
 from comparator import assert_close, assert_equal
+from every_backend import on_every_backend
 from geometries import central_differences, inner, integers, quick
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import convkit
+
+pytestmark = on_every_backend("max_pool2d", "max_pool2d_indices", "max_pool2d_backward")
 
 
 @st.composite

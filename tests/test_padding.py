@@ -5,12 +5,15 @@ import pytest
 import scipy.ndimage
 from brute_force import pad as pad_by_numpy
 from comparator import assert_equal
+from every_backend import on_every_backend
 from geometries import inner, integers, quick
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import convkit
 from convkit.geometry import PADDING_MODES
+
+pytestmark = on_every_backend("pad2d", "pad2d_backward")
 
 MODES = ("constant", *PADDING_MODES[1:])
 

@@ -4,11 +4,14 @@ import brute_force
 import numpy as np
 import pytest
 from comparator import assert_close, assert_equal
+from every_backend import on_every_backend
 from geometries import inner, integers, quick, reals
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import convkit
+
+pytestmark = on_every_backend("avg_pool2d", "avg_pool2d_backward", "channel_mean", "channel_mean_backward")
 
 EPS = np.finfo(np.float64).eps
 GOLDEN = [

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from brute_force import pad as pad_by_numpy
 from comparator import assert_equal
+from every_backend import on_every_backend
 from geometries import geometries, inner, integers, quick
 from hypothesis import given
 
 import convkit
+
+pytestmark = on_every_backend("im2col", "col2im")
 
 
 def unfold_options(geometry, mode):
