@@ -308,5 +308,5 @@ def _own_backward(
 ) -> NormGradients:
     """Return the gradients of a normalisation by x's own statistics."""
     weight, _ = affine(weight, None, view, x.dtype, shape)
-    mean, invstd = own_statistics(x, view, eps, choice)
-    return backward("normalize_backward", grad_y, x, view, weight, mean, invstd, choice)
+    mean, invstd, grad_x = own_statistics(x, view, eps, choice)
+    return backward("normalize_backward", grad_y, x, view, weight, mean, invstd, choice, grad_x)

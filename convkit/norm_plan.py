@@ -183,8 +183,11 @@ def backward(
     mean: np.ndarray,
     invstd: np.ndarray,
     choice: tuple[str, str],
+    grad_x: np.ndarray | None = None,
 ) -> NormGradients:
-    grad_x = output(x.shape, x.dtype, None, ())
+    """Return the gradients by the kernel `op`, the first of them in `grad_x` if that is given."""
+    if grad_x is None:
+        grad_x = output(x.shape, x.dtype, None, ())
     values = view.weight[0] * view.weight[1]
     grad_weight = output((values,), x.dtype, None, ())
     grad_bias = output((values,), x.dtype, None, ())
@@ -212,11 +215,15 @@ def grad_operands(grad_y: Any, x: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def own_statistics(
     x: np.ndarray, view: View, eps: float, choice: tuple[str, str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and 1/sqrt(var + eps) of each g, for a gradient that was given none."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return mean and 1/sqrt(var + eps) of each g, for a gradient that was given none.
+
+    And an array of x's shape for that gradient: it held the output that nobody asked for, and its
+    memory need not be got a second time, which takes as long as the statistics.
+    """
     one, zero = affine(None, None, view, x.dtype)
-    _, mean, var = normalize(x, view, one, zero, eps, (choice[0], "auto"), None)
-    return mean, border.invstd_of(var, eps)
+    y, mean, var = normalize(x, view, one, zero, eps, (choice[0], "auto"), None)
+    return mean, border.invstd_of(var, eps), y
 
 
 # --- running statistics --------------------------------------------------------------------

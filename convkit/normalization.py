@@ -260,14 +260,15 @@ def batch_norm_backward(
         check_values(view.x[0] * view.x[3], x)
     if (mean is None) != (invstd is None):
         raise ValueError("mean and invstd are needed both or neither")
+    grad_x = None
     if mean is not None:
         mean, invstd = _statistic(mean, view, "mean"), _statistic(invstd, view, "invstd")
     elif training:
-        mean, invstd = own_statistics(x, view, eps, choice)
+        mean, invstd, grad_x = own_statistics(x, view, eps, choice)
     else:
         mean, invstd = running_statistics(running_mean, running_var, view, x.dtype, eps)
     op = "normalize_backward" if training else "normalize_given_backward"
-    return backward(op, grad_y, x, view, weight, mean, invstd, choice)
+    return backward(op, grad_y, x, view, weight, mean, invstd, choice, grad_x)
 
 
 def _statistic(v: Any, view: View, name: str) -> np.ndarray:
