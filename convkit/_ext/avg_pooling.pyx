@@ -25,10 +25,10 @@ from convkit._ext cimport contract
 from convkit._ext.avg_windows cimport any_row
 from convkit._ext.planes_in_lanes cimport CELLS, element, from_lanes, to_lanes
 from convkit._ext.pool_planes cimport AT_ONCE, pack, packing, pool_planes
-from convkit._ext.pool_registers cimport FROM_MEMORY, in_registers, pool_rows
+from convkit._ext.pool_registers cimport FROM_MEMORY, in_registers, pool_rows, rows_at_end, rows_at_start
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport lanes, splat, vd, vec, vf
-from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run, check, find_run
+from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run, check, find_run, with_clipped
 
 cnp.import_array()
 
@@ -40,39 +40,47 @@ cdef enum:
 
 
 cdef inline void edge(
-    floating *y, const floating *x, Py_ssize_t KH, double h_divisor, const Py_ssize_t *w_windows,
+    floating *y, const floating *x, const Py_ssize_t *h, const Py_ssize_t *w_windows,
     Py_ssize_t IW, Py_ssize_t first, Py_ssize_t end
 ) noexcept nogil:
-    """Outputs beside the regular ones, whose windows the edge has clipped."""
+    """Outputs of a row one by one, by additions in the same order as in registers."""
     cdef Py_ssize_t ow, kh, iw
     cdef const Py_ssize_t *w
-    cdef floating total
+    cdef floating total, column
+    x += h[START]*IW
     for ow in range(first, end):
         w = w_windows + ow*ROW
         total = 0
-        for kh in range(KH):
-            for iw in range(w[START], w[STOP]):
-                total += x[kh*IW + iw]
-        y[ow] = total / <floating> (h_divisor*w[THIRD])
+        for iw in range(w[START], w[STOP]):
+            column = x[iw]
+            for kh in range(1, h[STOP] - h[START]):
+                column += x[kh*IW + iw]
+            total += column
+        y[ow] = total / <floating> (<double> h[THIRD]*<double> w[THIRD])
 
 
 cdef inline void common_rows(
-    floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
-    Py_ssize_t IW, Py_ssize_t OW, const Run *run, bint far, Py_ssize_t first, Py_ssize_t end
+    floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows, Py_ssize_t IH,
+    Py_ssize_t IW, Py_ssize_t OW, const Run *run, Py_ssize_t column, bint at_start, bint at_end, bint far,
+    Py_ssize_t first, Py_ssize_t end
 ) noexcept nogil:
-    cdef const floating *column = x + w_windows[run.first*ROW + START]
-    cdef const Py_ssize_t *h
-    cdef Py_ssize_t oh
+    cdef Py_ssize_t oh, top = first, bottom = end
+    if at_start:
+        top += rows_at_start(h_windows, first, end, column)
+    if at_end:
+        bottom -= rows_at_end(h_windows, top, end, run, column, IH, IW)
     if floating is float:
-        pool_rows(<vf *> (y + run.first), <const vf *> column, h_windows, run, IW, OW, first, end, far, False)
+        pool_rows(<vf *> y, <const vf *> x, h_windows, run, column, IW, OW, top, bottom, far, False)
     else:
-        pool_rows(<vd *> (y + run.first), <const vd *> column, h_windows, run, IW, OW, first, end, far, False)
-    if run.end - run.first == OW:
+        pool_rows(<vd *> y, <const vd *> x, h_windows, run, column, IW, OW, top, bottom, far, False)
+    if bottom - top == end - first and run.end - run.first == OW:
         return
     for oh in range(first, end):
-        h = h_windows + oh*ROW
-        edge(y + oh*OW, x + h[START]*IW, h[STOP] - h[START], h[THIRD], w_windows, IW, 0, run.first)
-        edge(y + oh*OW, x + h[START]*IW, h[STOP] - h[START], h[THIRD], w_windows, IW, run.end, OW)
+        if oh < top or oh >= bottom:
+            edge(y + oh*OW, x, h_windows + oh*ROW, w_windows, IW, 0, OW)
+        else:
+            edge(y + oh*OW, x, h_windows + oh*ROW, w_windows, IW, 0, run.first)
+            edge(y + oh*OW, x, h_windows + oh*ROW, w_windows, IW, run.end, OW)
 
 
 # --- small planes --------------------------------------------------------------------------
@@ -127,13 +135,16 @@ cdef void small_planes(
 
 cdef inline void strip(
     floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
-    Py_ssize_t IW, Py_ssize_t OW, const Run *run, bint common, bint far, Py_ssize_t first, Py_ssize_t end
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW, const Run *run,
+    Py_ssize_t column, bint common, bint far, Py_ssize_t p, Py_ssize_t first, Py_ssize_t end
 ) noexcept nogil:
-    """Rows first..end-1 of a plane of outputs."""
+    """Rows first..end-1 of plane p of the outputs."""
     cdef const Py_ssize_t *h
     cdef Py_ssize_t oh
+    y += p*OH*OW
+    x += p*IH*IW
     if common:
-        common_rows(y, x, h_windows, w_windows, IW, OW, run, far, first, end)
+        common_rows(y, x, h_windows, w_windows, IH, IW, OW, run, column, p == 0, p == P - 1, far, first, end)
         return
     for oh in range(first, end):
         h = h_windows + oh*ROW
@@ -176,14 +187,16 @@ cdef void average(
 ) noexcept nogil:
     cdef int threads = threads_for(P*(IH*IW + OH*OW))
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
-    cdef Py_ssize_t strips = (OH + STRIP - 1)//STRIP, i, p, oh
+    cdef Py_ssize_t strips = (OH + STRIP - 1)//STRIP, i, p, oh, column
     cdef bint far = P*IH*IW*<Py_ssize_t> sizeof(floating) > FROM_MEMORY, common
-    cdef Run run, down
+    cdef Run across, down, run
     cdef packing k
-    find_run(w_windows, OW, &run)
+    find_run(w_windows, OW, &across)
     find_run(h_windows, OH, &down)
+    run = across
+    column = with_clipped(&run, w_windows, IW, OW)
     common = in_registers(run.S, run.K) and run.end - run.first >= W
-    if not common and packed(&k, x, h_windows, w_windows, &down, &run, P, IH, IW, OH, OW):
+    if not common and packed(&k, x, h_windows, w_windows, &down, &across, P, IH, IW, OH, OW):
         if threads == 1:
             for i in range((P + AT_ONCE - 1)//AT_ONCE):
                 packed_planes(y, x, &k, i*AT_ONCE)
@@ -201,13 +214,13 @@ cdef void average(
         return
     if threads == 1:
         for p in range(P):
-            strip(y + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OW, &run, common, far, 0, OH)
+            strip(y, x, h_windows, w_windows, P, IH, IW, OH, OW, &run, column, common, far, p, 0, OH)
         return
     for i in prange(P*strips, schedule="static", num_threads=threads):
         p = i//strips
         oh = i % strips*STRIP
-        strip(y + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OW, &run, common, far,
-              oh, min(oh + STRIP, OH))
+        strip(y, x, h_windows, w_windows, P, IH, IW, OH, OW, &run, column, common, far, p, oh,
+              min(oh + STRIP, OH))
 
 
 # --- from C --------------------------------------------------------------------------------

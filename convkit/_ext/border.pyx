@@ -85,7 +85,9 @@ def takes(out, shape, cnp.dtype dtype, inputs):
     if not is_operand(out):
         return False
     y = out
-    if cnp.PyArray_NDIM(y) != len(shape) or cnp.PyArray_TYPE(y) != dtype.num or not cnp.PyArray_ISWRITEABLE(y):
+    if cnp.PyArray_NDIM(y) != len(shape) or cnp.PyArray_TYPE(y) != dtype.num:
+        return False
+    if not cnp.PyArray_ISWRITEABLE(y):
         return False
     for axis in range(cnp.PyArray_NDIM(y)):
         if y.shape[axis] != shape[axis]:

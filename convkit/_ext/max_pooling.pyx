@@ -19,11 +19,11 @@ from libc.string cimport memcpy
 from convkit._ext cimport contract
 from convkit._ext.planes_in_lanes cimport CELLS, element, from_lanes, to_lanes
 from convkit._ext.pool_planes cimport AT_ONCE, pack, packing, pool_planes
-from convkit._ext.pool_registers cimport FROM_MEMORY, in_registers, pool_rows
+from convkit._ext.pool_registers cimport FROM_MEMORY, in_registers, pool_rows, rows_at_end, rows_at_start
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport lanes, vd, vec, vf
 from convkit._ext.vec_order cimport larger
-from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run, check, find_run
+from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run, check, find_run, with_clipped
 
 cnp.import_array()
 
@@ -142,32 +142,44 @@ cdef inline void edge(
     """Outputs beside the regular ones, whose windows the edge has clipped."""
     cdef Py_ssize_t ow, ih
     cdef const Py_ssize_t *w
+    cdef floating most
     for ow in range(first, end):
         w = w_windows + ow*ROW
         ih = h[START]
-        y[ow] = x[ih*IW + w[START]]
+        most = x[ih*IW + w[START]]
         while ih < h[STOP]:
-            y[ow] = larger_of(y[ow], max_along(x + ih*IW + w[START], w[STOP] - w[START], w[THIRD]))
+            most = larger_of(most, max_along(x + ih*IW + w[START], w[STOP] - w[START], w[THIRD]))
             ih += h[THIRD]
+        y[ow] = most
 
 
 cdef inline void strip(
     floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
-    Py_ssize_t IW, Py_ssize_t OW, const Run *run, bint common, bint far, Py_ssize_t first, Py_ssize_t end
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW, const Run *run,
+    Py_ssize_t column, bint common, bint far, Py_ssize_t p, Py_ssize_t first, Py_ssize_t end
 ) noexcept nogil:
-    """Rows first..end-1 of a plane of outputs."""
-    cdef const floating *column = x + w_windows[run.first*ROW + START]
-    cdef Py_ssize_t oh
+    """Rows first..end-1 of plane p of the outputs."""
+    cdef Py_ssize_t oh, top = first, bottom = end
+    y += p*OH*OW
+    x += p*IH*IW
     if not common:
         for oh in range(first, end):
             any_row(y + oh*OW, x, h_windows + oh*ROW, w_windows, IW, OW)
         return
+    if p == 0:
+        top += rows_at_start(h_windows, first, end, column)
+    if p == P - 1:
+        bottom -= rows_at_end(h_windows, top, end, run, column, IH, IW)
     if floating is float:
-        pool_rows(<vf *> (y + run.first), <const vf *> column, h_windows, run, IW, OW, first, end, far, True)
+        pool_rows(<vf *> y, <const vf *> x, h_windows, run, column, IW, OW, top, bottom, far, True)
     else:
-        pool_rows(<vd *> (y + run.first), <const vd *> column, h_windows, run, IW, OW, first, end, far, True)
-    if run.end - run.first < OW:
-        for oh in range(first, end):
+        pool_rows(<vd *> y, <const vd *> x, h_windows, run, column, IW, OW, top, bottom, far, True)
+    if bottom - top == end - first and run.end - run.first == OW:
+        return
+    for oh in range(first, end):
+        if oh < top or oh >= bottom:
+            edge(y + oh*OW, x, h_windows + oh*ROW, w_windows, IW, 0, OW)
+        else:
             edge(y + oh*OW, x, h_windows + oh*ROW, w_windows, IW, 0, run.first)
             edge(y + oh*OW, x, h_windows + oh*ROW, w_windows, IW, run.end, OW)
 
@@ -254,15 +266,17 @@ cdef void maximum(
 ) noexcept nogil:
     cdef int threads = threads_for(P*(IH*IW + OH*OW))
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
-    cdef Py_ssize_t strips = (OH + STRIP - 1)//STRIP, i, p, oh
+    cdef Py_ssize_t strips = (OH + STRIP - 1)//STRIP, i, p, oh, column
     cdef bint far = P*IH*IW*<Py_ssize_t> sizeof(floating) > FROM_MEMORY, common
-    cdef Run run, down
+    cdef Run across, down, run
     cdef packing k
-    find_run(w_windows, OW, &run)
+    find_run(w_windows, OW, &across)
     find_run(h_windows, OH, &down)
+    run = across
+    column = with_clipped(&run, w_windows, IW, OW)
     common = run.third == 1 and in_registers(run.S, run.K) and run.end - run.first >= W
-    if not common and run.third == 1 and down.third == 1 and packed(
-        &k, x, h_windows, w_windows, &down, &run, P, IH, IW, OH, OW
+    if not common and across.third == 1 and down.third == 1 and packed(
+        &k, x, h_windows, w_windows, &down, &across, P, IH, IW, OH, OW
     ):
         if threads == 1:
             for i in range((P + AT_ONCE - 1)//AT_ONCE):
@@ -281,13 +295,13 @@ cdef void maximum(
         return
     if threads == 1:
         for p in range(P):
-            strip(y + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OW, &run, common, far, 0, OH)
+            strip(y, x, h_windows, w_windows, P, IH, IW, OH, OW, &run, column, common, far, p, 0, OH)
         return
     for i in prange(P*strips, schedule="static", num_threads=threads):
         p = i//strips
         oh = i % strips*STRIP
-        strip(y + p*OH*OW, x + p*IH*IW, h_windows, w_windows, IW, OW, &run, common, far,
-              oh, min(oh + STRIP, OH))
+        strip(y, x, h_windows, w_windows, P, IH, IW, OH, OW, &run, column, common, far, p, oh,
+              min(oh + STRIP, OH))
 
 
 # --- from C --------------------------------------------------------------------------------

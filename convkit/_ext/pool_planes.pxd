@@ -75,7 +75,7 @@ cdef inline inlined plane_of(
     vec *y, const vec *x, const packing *k, int C, Py_ssize_t KH, Py_ssize_t KW, bint maximum
 ) noexcept nogil:
     """All outputs of one plane whose windows begin in C vectors, and anything behind them."""
-    cdef Py_ssize_t W = lanes(x), kh, kw, i
+    cdef Py_ssize_t W = lanes(x), kh, _kw, i
     cdef int c
     cdef vec[VECTORS + 1] shifted
     cdef vec[VECTORS] along
@@ -85,7 +85,7 @@ cdef inline inlined plane_of(
         for kh in range(1, KH):
             shifted[c] = both(shifted[c], load(x, c*W + kh*k.IW), maximum)
         along[c] = shifted[c]
-    for kw in range(1, KW):
+    for _kw in range(1, KW):
         shifted[C] = shifted[C - 1]  # no window that is kept looks at what that brings in
         for c in range(C):
             shifted[c] = next(shifted[c], shifted[c + 1], W)

@@ -15,12 +15,18 @@ The order of the terms is a column's from top to bottom, then columns by S; a su
 (KH - 1) + (KW - 1) roundings behind it, which is its error bound in units of eps/2 times the sum of
 the absolute values. A maximum has no order, but for the bits of a NaN.
 
+Windows that the edge has clipped are among them. Beyond a row lies another one, or another plane; what was
+read of it is replaced, in the first and the last vector of a row, by what adds nothing: 0 or -infinity.
+Only before the array and behind it there is nothing to read, so there those windows go one by one.
+
 A buffer of sums downwards, read back at other offsets, was slower: a load that straddles two recent
 stores has to wait until both have reached the cache.
 """
 
+from libc.math cimport INFINITY
+
 from convkit._ext.vec cimport at, evens, inlined, lanes, load, odds, splat_d, splat_f, store, vec, vf, zero
-from convkit._ext.vec_order cimport larger, next, prefetch, third
+from convkit._ext.vec_order cimport between, larger, next, prefetch, third
 from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run
 
 cdef enum:
@@ -31,6 +37,33 @@ cdef enum:
 cdef inline bint in_registers(Py_ssize_t S, Py_ssize_t K) noexcept nogil:
     """Whether `pool_rows` knows such windows."""
     return (S == 1 and 2 <= K <= 3) or (S == 2 and 2 <= K <= 3) or (S == 3 and (K == 3 or K == 5))
+
+
+cdef inline bint ends_behind(const Run *run, Py_ssize_t column, Py_ssize_t IW) noexcept nogil:
+    """Whether the last window of a run, the first of which begins at `column`, is cut off by the edge."""
+    return column + (run.end - run.first - 1)*run.S + run.K > IW
+
+
+cdef inline Py_ssize_t rows_at_start(
+    const Py_ssize_t *h_windows, Py_ssize_t first, Py_ssize_t end, Py_ssize_t column
+) noexcept nogil:
+    """How many of rows first..end-1 would be read from before the array, if the plane is its first."""
+    cdef Py_ssize_t oh = first
+    while column < 0 and oh < end and h_windows[oh*ROW + START] == 0:
+        oh += 1
+    return oh - first
+
+
+cdef inline Py_ssize_t rows_at_end(
+    const Py_ssize_t *h_windows, Py_ssize_t first, Py_ssize_t end, const Run *run, Py_ssize_t column,
+    Py_ssize_t IH, Py_ssize_t IW
+) noexcept nogil:
+    """How many of rows first..end-1 would be read to behind the array, if the plane is its last."""
+    cdef Py_ssize_t oh = end
+    if ends_behind(run, column, IW):
+        while oh > first and h_windows[(oh - 1)*ROW + STOP] == IH:
+            oh -= 1
+    return end - oh
 
 
 cdef inline void prefetch_rows(const vec *x, Py_ssize_t elements) noexcept nogil:
@@ -49,10 +82,24 @@ cdef inline vec both(vec a, vec b, bint maximum) noexcept nogil:
         return a + b
 
 
+cdef inline vec in_row(vec v, Py_ssize_t column, Py_ssize_t IW, bint maximum) noexcept nogil:
+    """v, which begins at that column, with what adds nothing in place of cells beyond the row."""
+    cdef Py_ssize_t W = lanes(&v)
+    cdef int first = max(<Py_ssize_t> 0, -column), end = max(<Py_ssize_t> 0, min(W, IW - column))
+    if vec is vf:
+        return between(v, first, end, splat_f(-INFINITY if maximum else 0))
+    else:
+        return between(v, first, end, splat_d(-INFINITY if maximum else 0))
+
+
 cdef inline inlined windows(
-    vec *v, const vec *x, Py_ssize_t i, Py_ssize_t KH, Py_ssize_t pitch, int S, int K, bint maximum
+    vec *v, const vec *x, Py_ssize_t i, Py_ssize_t KH, Py_ssize_t pitch, int S, int K, bint maximum,
+    bint clipped, Py_ssize_t column, Py_ssize_t IW
 ) noexcept nogil:
-    """The W windows whose first column is element i of x; rows are `pitch` elements apart."""
+    """The W windows whose first column, which is `column` of IW, is element i of x.
+
+    Rows are `pitch` elements apart. Unless `clipped`, all columns are in the row.
+    """
     cdef Py_ssize_t W = lanes(x), last = S*(W - 1) + K - W, _kh
     cdef vec a, b, c, d
     a = load(x, i)
@@ -68,6 +115,14 @@ cdef inline inlined windows(
             c = both(c, load(x, i + 2*W), maximum)
         if K > S:
             d = both(d, load(x, i + last), maximum)
+    if clipped and (column < 0 or column + W + last > IW):
+        a = in_row(a, column, IW, maximum)
+        if S > 1:
+            b = in_row(b, column + W, IW, maximum)
+        if S > 2:
+            c = in_row(c, column + 2*W, IW, maximum)
+        if K > S:
+            d = in_row(d, column + last, IW, maximum)
 
     if S == 1 and K == 2:
         v[0] = both(a, d, maximum)
@@ -86,12 +141,12 @@ cdef inline inlined windows(
 
 cdef inline inlined row_of(
     vec *y, const vec *x, Py_ssize_t OW, Py_ssize_t KH, Py_ssize_t pitch, int S, int K,
-    bint maximum, vec divisor
+    bint maximum, vec divisor, bint clipped, Py_ssize_t column, Py_ssize_t IW
 ) noexcept nogil:
     cdef Py_ssize_t W = lanes(x), ow = 0
     cdef vec v
     while True:
-        windows(&v, x, S*ow, KH, pitch, S, K, maximum)
+        windows(&v, x, S*ow, KH, pitch, S, K, maximum, clipped, column + S*ow, IW)
         store(y, ow, v if maximum else v / divisor)
         if ow + W >= OW:
             break
@@ -100,7 +155,8 @@ cdef inline inlined row_of(
 
 cdef inline inlined rows_of(
     vec *y, const vec *x, const Py_ssize_t *h_windows, const Run *run, Py_ssize_t IW, Py_ssize_t OW,
-    Py_ssize_t first, Py_ssize_t end, bint far, int S, int K, bint maximum
+    Py_ssize_t first, Py_ssize_t end, bint far, int S, int K, bint maximum,
+    bint clipped, Py_ssize_t column
 ) noexcept nogil:
     cdef const Py_ssize_t *h
     cdef Py_ssize_t oh, KH, step = 1, seen = h_windows[first*ROW + START]
@@ -119,28 +175,42 @@ cdef inline inlined rows_of(
             prefetch_rows(at(x, seen*IW), (h[STOP] - seen)*IW)
             seen = max(seen, h[STOP])
         if KH == K:  # a constant, which saves the loop over the rows
-            row_of(at(y, oh*OW), at(x, h[START]*IW), run.end - run.first, K, step*IW, S, K, maximum, divisor)
+            row_of(at(y, oh*OW), at(x, h[START]*IW), run.end - run.first, K, step*IW, S, K, maximum, divisor,
+                   clipped, column, IW)
         else:
-            row_of(at(y, oh*OW), at(x, h[START]*IW), run.end - run.first, KH, step*IW, S, K, maximum, divisor)
+            row_of(at(y, oh*OW), at(x, h[START]*IW), run.end - run.first, KH, step*IW, S, K, maximum, divisor,
+                   clipped, column, IW)
+
+
+cdef inline inlined rows_by(
+    vec *y, const vec *x, const Py_ssize_t *h_windows, const Run *run, Py_ssize_t IW, Py_ssize_t OW,
+    Py_ssize_t first, Py_ssize_t end, bint far, bint maximum, bint clipped, Py_ssize_t column
+) noexcept nogil:
+    """Constants for size and distance of the windows."""
+    if run.S == 1 and run.K == 2:
+        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 1, 2, maximum, clipped, column)
+    elif run.S == 1:
+        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 1, 3, maximum, clipped, column)
+    elif run.S == 2 and run.K == 2:
+        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 2, 2, maximum, clipped, column)
+    elif run.S == 2:
+        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 2, 3, maximum, clipped, column)
+    elif run.K == 3:
+        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 3, 3, maximum, clipped, column)
+    else:
+        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 3, 5, maximum, clipped, column)
 
 
 cdef inline inlined pool_rows(
-    vec *y, const vec *x, const Py_ssize_t *h_windows, const Run *run, Py_ssize_t IW, Py_ssize_t OW,
-    Py_ssize_t first, Py_ssize_t end, bint far, bint maximum
+    vec *y, const vec *x, const Py_ssize_t *h_windows, const Run *run, Py_ssize_t column, Py_ssize_t IW,
+    Py_ssize_t OW, Py_ssize_t first, Py_ssize_t end, bint far, bint maximum
 ) noexcept nogil:
-    """The common windows of rows first..end-1 of a plane.
+    """The run's windows of rows first..end-1 of a plane, the first of which begins at `column`.
 
-    y and x are the plane's first output and its window's first column. `far` asks for prefetching.
+    y and x are the plane's first cells. `far` asks for prefetching.
     """
-    if run.S == 1 and run.K == 2:
-        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 1, 2, maximum)
-    elif run.S == 1:
-        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 1, 3, maximum)
-    elif run.S == 2 and run.K == 2:
-        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 2, 2, maximum)
-    elif run.S == 2:
-        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 2, 3, maximum)
-    elif run.K == 3:
-        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 3, 3, maximum)
+    y, x = at(y, run.first), at(x, column)
+    if column < 0 or ends_behind(run, column, IW):
+        rows_by(y, x, h_windows, run, IW, OW, first, end, far, maximum, True, column)
     else:
-        rows_of(y, x, h_windows, run, IW, OW, first, end, far, 3, 5, maximum)
+        rows_by(y, x, h_windows, run, IW, OW, first, end, far, maximum, False, column)

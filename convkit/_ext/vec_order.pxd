@@ -62,7 +62,11 @@ cdef extern from *:
             I v; for (int l = 0; l < convkit_w_##s; l++) v[l] = l; \
             v = v*step + (__typeof__(v[0])) first; return (V) v; } \
         static inline V convkit_add_bits_##s(V i, V j) { return (V) ((I) i + (I) j); } \
-        static inline V convkit_keep_##s(V v, V mask) { return (V) ((I) v & (I) mask); }
+        static inline V convkit_keep_##s(V v, V mask) { return (V) ((I) v & (I) mask); } \
+        static inline V convkit_between_##s(V v, int first, int end, V other) { \
+            I l; for (int i = 0; i < convkit_w_##s; i++) l[i] = i; \
+            I k = (l >= (I) {0} + first) & (l < (I) {0} + end); \
+            return (V) (((I) v & k) | ((I) other & ~k)); }
     CONVKIT_INTEGERS(f, convkit_vf, convkit_vi)
     CONVKIT_INTEGERS(d, convkit_vd, convkit_vl)
     #endif
@@ -89,6 +93,8 @@ cdef extern from *:
     vd add_bits_d "convkit_add_bits_d"(vd i, vd j) noexcept nogil
     vf keep_f "convkit_keep_f"(vf v, vf mask) noexcept nogil
     vd keep_d "convkit_keep_d"(vd v, vd mask) noexcept nogil
+    vf between_f "convkit_between_f"(vf v, int first, int end, vf other) noexcept nogil
+    vd between_d "convkit_between_d"(vd v, int first, int end, vd other) noexcept nogil
     void prefetch "__builtin_prefetch"(const void *p) noexcept nogil
 
 
@@ -138,6 +144,14 @@ cdef inline vec larger(vec a, vec b) noexcept nogil:
         return larger_f(a, b)
     else:
         return larger_d(a, b)
+
+
+cdef inline vec between(vec v, int first, int end, vec other) noexcept nogil:
+    """v in the lanes from first to end - 1, `other` in those before and behind."""
+    if vec is vf:
+        return between_f(v, first, end, other)
+    else:
+        return between_d(v, first, end, other)
 
 
 cdef inline void take(vec *a, vec *i, vec b, vec j) noexcept nogil:

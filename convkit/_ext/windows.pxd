@@ -39,6 +39,30 @@ cdef inline void find_run(const Py_ssize_t *windows, Py_ssize_t O, Run *best) no
             best.first, best.end, best.K, best.S, best.third = first, o + 1, b[STOP] - b[START], S, b[THIRD]
 
 
+cdef inline Py_ssize_t with_clipped(
+    Run *run, const Py_ssize_t *windows, Py_ssize_t n, Py_ssize_t O
+) noexcept nogil:
+    """Extend a run over neighbours whose windows would be as regular, were the axis 0..n-1 longer.
+
+    Return where the first window would start, were it whole: before 0, perhaps.
+    """
+    cdef Py_ssize_t start = windows[run.first*ROW + START], stop = windows[(run.end - 1)*ROW + STOP]
+    while run.first > 0 and is_clipped(windows + (run.first - 1)*ROW, run, start - run.S, n):
+        run.first -= 1
+        start -= run.S
+    while run.end < O and is_clipped(windows + run.end*ROW, run, stop + run.S - run.K, n):
+        run.end += 1
+        stop += run.S
+    return start
+
+
+cdef inline bint is_clipped(
+    const Py_ssize_t *w, const Run *run, Py_ssize_t start, Py_ssize_t n
+) noexcept nogil:
+    """Tell whether a window is what 0..n-1 leave of the run's at `start`."""
+    return w[START] == max(start, 0) and w[STOP] == min(start + run.K, n) and w[THIRD] == run.third
+
+
 cdef inline int check(
     cnp.ndarray out, cnp.ndarray a, str name, Py_ssize_t n, Py_ssize_t O, str third
 ) except -1:
