@@ -3,7 +3,7 @@
 import brute_force
 import numpy as np
 import pytest
-from comparator import assert_close, assert_equal
+from comparator import assert_bits, assert_close, assert_equal
 from every_backend import on_every_backend
 from geometries import inner, integers, quick, reals
 from hypothesis import assume, given
@@ -161,3 +161,29 @@ def test_float32_sums_are_wide():
     """2**24 + 1 ones: a running float32 sum would stop at 2**24, and channels of 16 megapixels exist."""
     x = np.ones((1, 1, 2**24 + 2**10), np.float32)
     assert convkit.global_avg_pool2d(x) == 1
+
+
+@pytest.mark.parametrize("pool", [convkit.avg_pool2d, convkit.max_pool2d], ids=["avg", "max"])
+@pytest.mark.parametrize(
+    "window", [(3, 1, 1), (3, 2, 1), (2, 1, 1), (2, 2, 1), (3, 3, 1), (5, 3, 2), (5, 3, 1)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_image_is_pooled_alike_wherever_it_is_in_the_batch(pool, window, dtype):
+    """Before the first image and behind the last one there is no memory to read, between them there is."""
+    image = reals(1, 2, 53, 67, dtype=dtype)
+    alone = pool(image, *window)
+    together = pool(np.repeat(image, 3, axis=0), *window)
+    for one in together:
+        assert_bits(one[np.newaxis].copy(), alone)
+
+
+@pytest.mark.parametrize("pool", [convkit.avg_pool2d, convkit.max_pool2d], ids=["avg", "max"])
+@pytest.mark.parametrize("window", [(3, 1, 1), (3, 2, 1), (5, 3, 2)])
+def test_rule_33_what_lies_beyond_a_row_does_not_matter(pool, window):
+    """Not even a NaN in the last column, which in memory stands before the first one of the next row."""
+    x = np.abs(reals(2, 2, 20, 40))
+    want = pool(x, *window)
+    x[..., -1] = np.nan
+    got = pool(x, *window)
+    assert np.isnan(got[..., -1]).all()
+    assert_equal(got[..., :-2].copy(), want[..., :-2].copy())  # at stride 1 two windows see it

@@ -4,8 +4,8 @@ What limited rung two: KW additions an output along the row.
 
 The one change: wide overlapping windows take running sums that never subtract, three additions
 an output whatever KW is; :mod:`avg_windows` has them, with their error bound. Narrow windows are left as they
-were: below 8 columns the two extra passes cost more than they save. Expect nothing at 3x3, and
-three times the speed at 31x31.
+were: below 8 columns the two extra passes cost more than they save. Expect nothing at 3x3, and half as
+much speed again at 31x31, where the sums downwards are most of what is left.
 
 What limits it now: one core, and a buffer between the two steps. The production kernel, the next rung,
 shares the planes among threads and keeps common windows in registers.
