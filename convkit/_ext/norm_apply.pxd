@@ -13,7 +13,7 @@ the loops over elements.
 
 from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
-from convkit._ext.streaming cimport LINE, elements_to_line, prefetch_l2, stream_line, to_line
+from convkit._ext.streaming cimport LINE, prefetch_l2, stream_line, to_aligned, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf
 
 
@@ -38,7 +38,7 @@ cdef inline void scale_vectors(
 ) noexcept nogil:
     """Of n elements, at least a vector; the first and the last one overlap their neighbours."""
     cdef vec vm = splat(m, 0), va = splat(a, 0), vb = splat(b, 0)
-    cdef Py_ssize_t i = elements_to_line(y)
+    cdef Py_ssize_t i = to_aligned(y)
     store(y, 0, (load(x, 0) - vm)*va + vb)
     while i + lanes(x) <= n:
         store(y, i, (load(x, i) - vm)*va + vb)

@@ -14,7 +14,7 @@ would not sum to zero. With statistics that were given, k and e are no part of i
 from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_apply cimport residue
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
-from convkit._ext.streaming cimport LINE, elements_to_line, stream_line, to_line
+from convkit._ext.streaming cimport LINE, stream_line, to_aligned, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf
 
 
@@ -24,7 +24,7 @@ cdef inline void gradient_vectors(
 ) noexcept nogil:
     """Of n elements, at least a vector; the first and the last one overlap their neighbours."""
     cdef vec vm = splat(m, 0), vr = splat(r, 0), va = splat(a, 0), vk = splat(k, 0), ve = splat(e, 0)
-    cdef Py_ssize_t i = elements_to_line(dx)
+    cdef Py_ssize_t i = to_aligned(dx)
     store(dx, 0, load(dy, 0)*va - ((load(x, 0) - vm)*vr*vk + ve))
     while i < n:
         if i + lanes(x) > n:

@@ -54,10 +54,13 @@ cdef extern from *:
 cdef enum:
     LINE = 64
 
-cdef inline Py_ssize_t elements_to_line(const vec *p) noexcept nogil:
-    """Elements from p to the next line, where a vector does not lie across two: half of NumPy's arrays
-    begin in the middle of one. A first vector at p, and all others from there on, pay once."""
-    return to_line(p)//<Py_ssize_t> (sizeof(vec)//lanes(p))
+cdef inline Py_ssize_t to_aligned(const vec *p) noexcept nogil:
+    """Elements, less than a vector, from p to where a vector does not lie across two lines.
+
+    Most arrays of NumPy begin in the middle of one, and every vector then costs two accesses. With a
+    first vector at p, and all others from there on, only that one does.
+    """
+    return to_line(p)//<Py_ssize_t> (sizeof(vec)//lanes(p)) % lanes(p)
 
 
 cdef inline bint worth_streaming(Py_ssize_t bytes_in_and_out, Py_ssize_t bytes_in_a_run) noexcept nogil:
