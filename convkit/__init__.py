@@ -16,7 +16,7 @@ try:
 except _PackageNotFoundError:
     __version__ = "0+unknown"
 
-from . import geometry
+from . import geometry, layers
 from .conv import conv1d, conv1d_backward, conv2d, conv2d_backward
 from .conv_plan import ConvGradients
 from .conv_transpose import (
@@ -124,6 +124,7 @@ __all__ = [
     "last_call",
     "layer_norm",
     "layer_norm_backward",
+    "layers",
     "max_pool1d",
     "max_pool1d_backward",
     "max_pool2d",
