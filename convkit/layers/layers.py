@@ -94,7 +94,7 @@ class Conv2d(Module):
 
     def backward(self, grad_y: np.ndarray) -> np.ndarray:
         needs = (True, True, self.bias is not None)
-        grads = conv2d_backward(grad_y, self.saved(), self.weight.data, **self.options, needs=needs)
+        grads: Any = conv2d_backward(grad_y, self.saved(), self.weight.data, **self.options, needs=needs)
         self.weight.add(grads.grad_w)
         if self.bias:
             self.bias.add(grads.grad_b)
@@ -137,7 +137,7 @@ class Linear(Module):
 
     def backward(self, grad_y: np.ndarray) -> np.ndarray:
         w = _pixels(self.weight.data, "weight")
-        grads = conv2d_backward(_pixels(grad_y, "grad_y"), self.saved(), w)
+        grads: Any = conv2d_backward(_pixels(grad_y, "grad_y"), self.saved(), w)
         self.weight.add(grads.grad_w[:, :, 0, 0])
         if self.bias:
             self.bias.add(grads.grad_b)
@@ -221,7 +221,7 @@ class BatchNorm2d(Module):
             else {"running_mean": self.running_mean, "running_var": self.running_var}
         )
         weight = self.weight.data if self.weight else None
-        grads = batch_norm_backward(grad_y, x, weight, **statistics, training=training, eps=self.eps)
+        grads: Any = batch_norm_backward(grad_y, x, weight, **statistics, training=training, eps=self.eps)
         if self.weight:
             self.weight.add(grads.grad_weight)
         if self.bias:
