@@ -16,7 +16,7 @@ try:
 except _PackageNotFoundError:
     __version__ = "0+unknown"
 
-from . import geometry, layers
+from . import explain, geometry, layers
 from .conv import conv1d, conv1d_backward, conv2d, conv2d_backward
 from .conv_plan import ConvGradients
 from .conv_transpose import (
@@ -111,6 +111,7 @@ __all__ = [
     "dropout_backward",
     "dropout_rows",
     "dropout_rows_backward",
+    "explain",
     "geometry",
     "get_num_threads",
     "global_avg_pool2d",
