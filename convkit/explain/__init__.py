@@ -12,27 +12,33 @@ import importlib
 from typing import Any
 
 from .convolution import conv1d, conv2d
+from .coverage import Coverage, coverage
 from .dropout import dropout, dropout2d, dropout_rows
-from .ledger import Explanation, Ledger, LedgerMismatch
+from .fields import ReceptiveField, receptive_field
+from .ledger import Explanation, Ledger, Mismatch
 from .normalization import batch_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 
 __all__ = [
+    "Coverage",
     "Explanation",
     "Ledger",
-    "LedgerMismatch",
+    "Mismatch",
+    "ReceptiveField",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "conv1d",
     "conv2d",
+    "coverage",
     "dropout",
     "dropout2d",
     "dropout_rows",
     "max_pool1d",
     "max_pool2d",
     "pad",
+    "receptive_field",
 ]
 
 

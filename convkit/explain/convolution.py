@@ -50,7 +50,7 @@ def conv2d(
     ------
     ValueError, TypeError, MemoryError
         As :func:`convkit.conv2d`.
-    LedgerMismatch
+    Mismatch
         When indexed, if products and bias do not come to the kernel's own output.
 
     Examples

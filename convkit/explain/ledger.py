@@ -12,11 +12,11 @@ import numpy as np
 from ..dispatch import Call, last_call
 from ..geometry import whole
 
-__all__ = ["Explanation", "Ledger", "LedgerMismatch", "Line", "Ref", "Source", "brief", "ran_by"]
+__all__ = ["Explanation", "Ledger", "Line", "Mismatch", "Ref", "Source", "brief", "ran_by"]
 
 
-class LedgerMismatch(ArithmeticError):
-    """A ledger and the kernel whose output it explains do not agree."""
+class Mismatch(ArithmeticError):
+    """An explanation and the kernel that it explains do not agree."""
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ class Explanation:
         ------
         IndexError, TypeError
             If `index` is not one whole number an axis, inside the output.
-        LedgerMismatch
+        Mismatch
             If the ledger does not come to the number that the kernel returned.
         """
         at = self._index(index)
@@ -264,7 +264,7 @@ class Explanation:
         value, output = lines[-1].value, Ref("y", at)
         difference = _difference(value, self.y[at])
         if not difference <= bound and bound != inf:
-            raise LedgerMismatch(
+            raise Mismatch(
                 f"the ledger of {self.op}'s {output} comes to {value!r}, but the kernel ({self.ran}) "
                 f"returned {float(self.y[at])!r}; rounding allows {bound:.3g}"
             )
