@@ -52,7 +52,7 @@ from .group_norms import (
 from .max_pooling import MaxPool, max_pool1d, max_pool1d_backward, max_pool2d, max_pool2d_backward
 from .norm_plan import NormGradients
 from .normalization import BatchNorm, batch_norm, batch_norm_backward, batch_norm_forward
-from .operator import ConvolutionOperator, convolution_operator
+from .operator import ConvolutionOperator, OperatorReport, convolution_operator
 from .padding import pad, pad_backward
 from .pooling import (
     adaptive_avg_pool2d,
@@ -79,6 +79,7 @@ __all__ = [
     "Dropout",
     "MaxPool",
     "NormGradients",
+    "OperatorReport",
     "PreparedConv2d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_backward",
