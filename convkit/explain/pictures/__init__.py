@@ -6,7 +6,7 @@ turn numbers into the pixels of an image, a ``uint8`` array of shape (H, W, 3). 
 draw into a Matplotlib Axes and return it, or return a Figure where they draw several; without `ax` they
 make a Figure of their own, without pyplot, so that nothing global changes and any thread may draw.
 
-What is drawn was computed by convkit's kernels. All are in the style of :mod:`convkit.explain.style`.
+What is drawn was computed by convkit's kernels. All are in the style of ``convkit.explain.style``.
 """
 
 from .animation import Animation, sliding, sliding_transposed

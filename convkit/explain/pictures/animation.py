@@ -74,12 +74,15 @@ class Animation:
 
     def to_html(self, seconds: float = 0.6, dpi: float = 110) -> str:
         """Return the film as HTML with a slider and a button; it loads nothing from elsewhere."""
+        width = round(96 * self.figure(0).get_figwidth())  # as large as it was drawn, where there is room
         pictures = [base64.b64encode(self._png(i, dpi)).decode() for i in range(self.frames)]
         images = "\n".join(
             f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.describe(i))}"{hidden}>'
             for i, (data, hidden) in enumerate(zip(pictures, ["", *[" hidden"] * self.frames], strict=False))
         )
-        return _PLAYER.format(images=images, last=self.frames - 1, milliseconds=round(1000 * seconds))
+        return _PLAYER.format(
+            images=images, width=width, last=self.frames - 1, milliseconds=round(1000 * seconds)
+        )
 
     def save_html(self, path: str | Path, seconds: float = 0.6, dpi: float = 110) -> Path:
         """Write the film as an HTML page of its own, and return its path."""
@@ -92,7 +95,7 @@ class Animation:
         return self.to_html()
 
 
-_PLAYER = """<div class="convkit-film" style="max-width: 60em">
+_PLAYER = """<div class="convkit-film" style="max-width: {width}px">
 {images}
 <p><button type="button" aria-label="play or pause">Play</button>
 <input type="range" min="0" max="{last}" value="0" aria-label="frame" style="width: 60%"></p>
