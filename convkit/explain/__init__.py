@@ -19,6 +19,7 @@ from .ledger import Explanation, Ledger, Mismatch
 from .normalization import batch_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .spreadsheet import Spreadsheet, to_xlsx
 
 __all__ = [
     "Coverage",
@@ -26,6 +27,7 @@ __all__ = [
     "Ledger",
     "Mismatch",
     "ReceptiveField",
+    "Spreadsheet",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
@@ -39,6 +41,7 @@ __all__ = [
     "max_pool2d",
     "pad",
     "receptive_field",
+    "to_xlsx",
 ]
 
 
