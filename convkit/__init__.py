@@ -17,6 +17,7 @@ except _PackageNotFoundError:
     __version__ = "0+unknown"
 
 from . import explain, geometry, layers
+from .checker import check
 from .conv import conv1d, conv1d_backward, conv2d, conv2d_backward
 from .conv_plan import ConvGradients
 from .conv_transpose import (
@@ -94,6 +95,7 @@ __all__ = [
     "batch_norm_forward",
     "channel_mean",
     "channel_mean_backward",
+    "check",
     "col2im",
     "col2im_backward",
     "conv1d",

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .commands import Failure
+from .commands import Failure, check
 
 if TYPE_CHECKING:
     from .tour import Tour
@@ -89,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         help="time each kernel for about S seconds (default: %(default)s)",
     )
     tour.set_defaults(run=_tour)
+
+    check.add(commands)
 
     info = commands.add_parser(
         "info",
