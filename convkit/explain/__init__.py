@@ -13,6 +13,7 @@ from typing import Any
 
 from .convolution import conv1d, conv2d
 from .coverage import Coverage, coverage
+from .dialects import Clash, Dialects, dialects
 from .dropout import dropout, dropout2d, dropout_rows
 from .fields import ReceptiveField, receptive_field
 from .ledger import Explanation, Ledger, Mismatch
@@ -22,7 +23,9 @@ from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .spreadsheet import Spreadsheet, to_xlsx
 
 __all__ = [
+    "Clash",
     "Coverage",
+    "Dialects",
     "Explanation",
     "Ledger",
     "Mismatch",
@@ -34,6 +37,7 @@ __all__ = [
     "conv1d",
     "conv2d",
     "coverage",
+    "dialects",
     "dropout",
     "dropout2d",
     "dropout_rows",
