@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .commands import Failure, check
+from .commands import Failure, check, coverage, explain, xlsx
 
 if TYPE_CHECKING:
     from .tour import Tour
@@ -90,7 +90,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     tour.set_defaults(run=_tour)
 
-    check.add(commands)
+    for module in (explain, coverage, check, xlsx):
+        module.add(commands)
 
     info = commands.add_parser(
         "info",
