@@ -204,9 +204,10 @@ def _batch_norm(arguments: argparse.Namespace) -> Any:
         return None if a is None else a.astype(arguments.x.dtype).ravel()
 
     x = arguments.x[None] if arguments.x.ndim == 3 else arguments.x
-    vectors = map(vector, (arguments.mean, arguments.var, arguments.weight, arguments.bias))
-    training = arguments.mean is None and arguments.var is None
-    return explain.batch_norm(x, *vectors, training, eps=arguments.eps)
+    mean, var = vector(arguments.mean), vector(arguments.var)
+    gamma, beta = vector(arguments.weight), vector(arguments.bias)
+    training = mean is None and var is None
+    return explain.batch_norm(x, mean, var, gamma, beta, training, eps=arguments.eps)
 
 
 def _dropout_options(parser: argparse.ArgumentParser) -> None:
@@ -220,7 +221,8 @@ def _dropout(arguments: argparse.Namespace) -> Any:
     return explain.dropout(arguments.x, arguments.p, seed=arguments.seed)
 
 
-Describe, Make = Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], Any]
+Describe = Callable[[argparse.ArgumentParser], None]
+Make = Callable[[argparse.Namespace], Any]
 OPERATIONS: dict[str, tuple[Describe, Make, str]] = {
     "conv2d": (_conv2d_options, _conv2d, "its products, where each pixel came from, and the bias"),
     "avg_pool2d": (_avg_pool2d_options, _avg_pool2d, "its cells, and what the sum is divided by"),

@@ -44,7 +44,7 @@ def coloured(found: Dialects) -> Any:
         heading("The call"),
     ]
     for statement in found.statements:
-        parts.append(Text(f"  {statement.system}  ({statement.layout})", "underline"))
+        parts.append(Text.assemble("  ", (f"{statement.system} ({statement.layout})", "underline")))
         if statement.call:
             parts.append(Text(f"    {statement.call}"))
         if statement.note:

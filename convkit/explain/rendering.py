@@ -167,8 +167,8 @@ def latex(ledger: Ledger, most_rows: int) -> str:
 
 # --- HTML ----------------------------------------------------------------------------------
 
-CELL = "padding:0.1em 0.9em 0.1em 0"
-NUMBER = f"{CELL};text-align:right;font-variant-numeric:tabular-nums"
+CELL = "padding:0.1em 0.9em 0.1em 0;text-align:left"
+NUMBER = "padding:0.1em 0.9em 0.1em 0;text-align:right;font-variant-numeric:tabular-nums"
 
 
 def html(ledger: Ledger, most_rows: int) -> str:
