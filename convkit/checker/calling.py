@@ -157,6 +157,8 @@ class Caller:
                 _stop(thread)
                 raise TooSlow(f"{self.seconds:g} s")
         self.left -= time.perf_counter() - start
+        if self.left < 0:
+            raise TooSlow(f"{self.seconds:g} s")
         self.calls += 1
         return box[0], box[1], printed.getvalue()
 

@@ -6,7 +6,7 @@ ones included. One rule is looked for first, then one for each output, then two 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -17,6 +17,9 @@ from .conduct import CONDUCT, conduct
 from .model import Case, Operation, Result, Rule, Wrong
 
 __all__ = ["Finding", "agree", "diagnose", "observe"]
+
+SILENCE = 4
+"""How many wrong results may go without a word for each one that a rule foretells."""
 
 TWICE = 12
 """How many cases are called a second time, to see whether the same call returns the same."""
@@ -173,7 +176,7 @@ def _explains(
     """Tell whether rules broken in these ways would have given all that was seen.
 
     A case of which they foretell nothing may raise, or return anything but the right result; but there
-    must not be more of these than of wrong results that were foretold.
+    must not be many more of these than of wrong results that were foretold.
     """
     operation = record.operation
     foretold = silent = 0
@@ -181,20 +184,19 @@ def _explains(
         seen, tolerance = record.observations[i], operation.cases[i].tolerance
         expected = operation.predicted(i, *wrongs)
         assert seen is not None
-        if expected is None:
-            if not seen.raised and i not in failing:
+        if not expected:
+            if expected is None and not seen.raised and i not in failing:
                 return False
-            silent += not seen.raised
+            foretold += expected == {} and i in failing
+            silent += expected is None and not seen.raised
         elif seen.raised:
             return False
         else:
             shown = [n for n in (names or expected) if n in seen.result and n in expected]
             if not all(agree(seen.result[n], expected[n], tolerance) for n in shown):
                 return False
-            if not expected and i not in failing:
-                return False
-            foretold += i in failing and (bool(shown) or not expected)
-    return foretold >= silent and (foretold > 0 or not failing)
+            foretold += i in failing and bool(shown)
+    return SILENCE * foretold >= silent and (foretold > 0 or not failing)
 
 
 def _findings(
@@ -264,12 +266,44 @@ def _crash(record: Record, crashed: Sequence[int]) -> Finding:
 
 
 def _pattern(record: Record, wrong: Sequence[int], verb: str) -> str:
-    """Say which argument all the wrong cases have in common, if there is one."""
-    cases = record.operation.cases
+    """Say what all the wrong cases, and the fewest of the right ones, have in common."""
+    operation = record.operation
     made = [i for i, seen in enumerate(record.observations) if seen is not None]
+    having: dict[str, set[int]] = {}
+    for i in made:
+        for trait in _traits(operation, operation.cases[i]):
+            having.setdefault(trait, set()).add(i)
+    alone = [((trait,), calls) for trait, calls in having.items()]
+    either = [((a, b), having[a] | having[b]) for a, b in combinations(having, 2)]
     text = f"It {verb} on {len(wrong)} of {len(made)} calls"
-    for name in record.operation.arguments:
-        having = [i for i in made if name in cases[i].call]
-        if len(having) < len(made) and set(wrong) <= set(having):
-            return f"{text}, all of which give `{name}`: look at what your function does with it."
+    for choice in (alone, either):
+        covering = [(traits, calls) for traits, calls in choice if set(wrong) <= calls]
+        if covering:
+            traits, calls = min(covering, key=lambda item: len(item[1]))
+            if len(calls) <= 2 * len(wrong) and len(calls) < len(made):
+                others = f"and {len(calls) - len(wrong)} others" if len(calls) > len(wrong) else "and no others"
+                return f"{text}. All of these, {others}, have {' or '.join(traits)}: look there."
     return f"{text}."
+
+
+def _traits(operation: Operation, case: Case) -> Iterator[str]:
+    """Name what a case has that a simpler one has not."""
+    letters = {"N": "more than one image", "C": "more than one channel", "O": "more than one filter"}
+    for name, value in case.call.items():
+        if not isinstance(value, np.ndarray):
+            yield f"`{name}`"
+            yield f"`{name}={value!r}`"
+            if isinstance(value, tuple) and len(set(value)) > 1:
+                yield f"`{name}` that is not the same for rows and columns"
+            continue
+        if name not in operation.arrays:
+            yield f"`{name}`"
+        elif value.ndim == 4 and value.shape[2] != value.shape[3]:
+            yield f"`{name}` that is not square"
+        for axis, letter in enumerate(operation.axes.get(name, "")):
+            if value.shape[axis] > 1:
+                yield letters[letter]
+        if (value < 0).any():
+            yield f"negative numbers in `{name}`"
+        if not np.isfinite(value).all():
+            yield f"NaN or infinity in `{name}`"

@@ -31,13 +31,13 @@ __all__ = [
 
 Call = dict[str, Any]  # arguments by name, as convkit's function names them
 Result = dict[str, np.ndarray]  # outputs by name
-Prediction = Result | None  # {}: something wrong, whatever it is; None: nothing can be said
+Prediction = Result | None  # {}: whatever it likes; None: not the right result, but nobody knows what
 
 TOLERANCE = 1e-5
 """Largest distance that counts as equal, in units of the largest number expected.
 
 Float32 keeps 6e-8 of a number; the cases add up fewer than a hundred products, so arithmetic in float32 stays
-within 1e-5. The rules' results lie further apart than that by a factor of ten at least, which the tests check.
+within 1e-5. Broken rules differ from the right results by ten times as much on some case, which the tests check.
 """
 
 
@@ -46,7 +46,7 @@ class NotPredicted(Exception):
 
 
 class Garbage(Exception):
-    """Raised by a :class:`Wrong` that says that the result will be wrong, by chances of rounding."""
+    """Raised by a :class:`Wrong` where it lets come out anything: what rounding, or nobody, decides."""
 
 
 def same(call: Call) -> Call:

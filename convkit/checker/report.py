@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .calling import Caller
 from .conduct import CONDUCT
+from .convention import Convention
 from .diagnosis import Finding, Record, agree, differing
 from .model import Result
 
@@ -31,6 +33,8 @@ class Counterexample:
         Name of the function that was called.
     arguments : dict
         What it was called with, by convkit's names.
+    names : dict
+        What the function itself calls them.
     output : str
         Name of the result that is shown, such as ``"grad_x"``.
     expected, got : ndarray or str
@@ -42,6 +46,7 @@ class Counterexample:
     rule: str
     function: str
     arguments: dict[str, Any]
+    names: dict[str, str]
     output: str
     expected: np.ndarray | str
     got: np.ndarray | str
@@ -52,7 +57,7 @@ class Counterexample:
     def call(self) -> str:
         """The call, as a line of Python in which arrays go by their names."""
         options = [
-            name if isinstance(value, np.ndarray) else f"{name}={value!r}"
+            name if isinstance(value, np.ndarray) else f"{self.names[name]}={value!r}"
             for name, value in self.arguments.items()
         ]
         return f"{self.function}({', '.join(options)})"
@@ -91,16 +96,16 @@ class Report:
         What breaks no rule and is worth knowing.
     """
 
-    def __init__(self, record: Record, function: str, calls: int, printed: str) -> None:
-        self._record = record
+    def __init__(self, record: Record, function: str, caller: Caller) -> None:
+        self._record, self._convention = record, caller.convention
         self.operation = record.operation.name
         self.function = function
-        self.calls = calls
+        self.calls = caller.calls
         self.findings: tuple[Finding, ...] = tuple(record.findings)
         self.skipped = dict(record.skipped)
         notes = [note for seen in record.observations if seen is not None for note in seen.notes]
-        if printed:
-            lines = printed.splitlines()
+        if caller.printed:
+            lines = caller.printed.splitlines()
             notes.append(f"it prints: {lines[0][:60]!r}" + (" and more" if len(lines) > 1 else ""))
         self.notes = tuple(dict.fromkeys(notes))
 
@@ -113,7 +118,7 @@ class Report:
 
     @cached_property
     def counterexamples(self) -> tuple[Counterexample, ...]:
-        return tuple(counterexample(finding, self.function) for finding in self.findings)
+        return tuple(counterexample(finding, self.function, self._convention) for finding in self.findings)
 
     @property
     def counterexample(self) -> Counterexample | None:
@@ -223,16 +228,17 @@ def _listed(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def counterexample(finding: Finding, function: str) -> Counterexample:
+def counterexample(finding: Finding, function: str, convention: Convention | None = None) -> Counterexample:
+    """Make a counterexample of a finding; a convention says what the function was given, and by which names."""
     expected, got = (_shown(r, finding.output) for r in (finding.expected, finding.got))
     where = wrong = None
     if isinstance(expected, np.ndarray) and isinstance(got, np.ndarray) and expected.shape == got.shape:
         wrong = differing(got, expected, finding.case.tolerance)
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
-    return Counterexample(
-        finding.rule.name, function, dict(finding.case.call), finding.output, expected, got, where, wrong
-    )
+    given = {k: v for k, v in finding.case.call.items() if convention is None or convention.takes(k)}
+    names = {k: convention.parameters.get(k, k) if convention else k for k in given}
+    return Counterexample(finding.rule.name, function, given, names, finding.output, expected, got, where, wrong)
 
 
 def _shown(result: Result | str, output: str) -> np.ndarray | str:

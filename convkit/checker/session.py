@@ -39,7 +39,7 @@ def run(
     caller = Caller(function, convention, float(seconds))
     record = _record(caller, chosen)
     shown = own_name if own_name.isidentifier() else "your_function"
-    return Report(record, shown, caller.calls, caller.printed)
+    return Report(record, shown, caller)
 
 
 def _record(caller: Caller, chosen: Operation) -> Record:

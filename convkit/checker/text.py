@@ -19,7 +19,7 @@ __all__ = ["array_block", "beside", "coloured", "example_lines", "plain", "repor
 
 WIDTH = 96
 INDENT = "    "
-LARGEST = 128  # numbers of an array that are written out
+LARGEST = 36  # numbers of an array that are written out
 
 Piece = tuple[str, str]  # text and what it is: a key of COLOURS
 Line = list[Piece]
@@ -55,18 +55,20 @@ def paragraph(text: str, label: str = "", kind: str = "head") -> list[Line]:
 # --- arrays --------------------------------------------------------------------------------
 
 
-def array_block(name: str, array: np.ndarray, wrong: np.ndarray | None = None) -> list[Line]:
+def array_block(
+    name: str, array: np.ndarray, wrong: np.ndarray | None = None, marked: bool = True
+) -> list[Line]:
     """Write an array plane by plane under its name and shape; wrong cells stand between marks."""
     shape = str(array.shape).replace(",)", ")")
     block: list[Line] = [[(name, "head"), (f" {shape}", "faint")]]
     if array.size == 0:
         return [*block, [("(empty)", "faint")]]
     if array.size > LARGEST:
-        ends = [_number(v) for v in array.ravel()[[0, 1, 2, -1]]]
-        return [*block, [(f"{', '.join(ends[:3])} ... {ends[3]}", "")]]
+        return block + _excerpt(array, wrong, marked)
     texts = np.array([_number(v) for v in array.ravel()]).reshape(array.shape)
     width = max(len(t) for t in texts.ravel())
-    marks = np.zeros(array.shape, bool) if wrong is None else wrong
+    marking = wrong is not None and marked
+    marks = wrong if wrong is not None and marked else np.zeros(array.shape, bool)
     rows = texts.shape[-1:] if array.ndim else (1,)
     planes = array.shape[:-2]
     several = int(np.prod(planes)) > 1
@@ -75,8 +77,18 @@ def array_block(name: str, array: np.ndarray, wrong: np.ndarray | None = None) -
             block.append([(f"[{', '.join(map(str, plane))}]", "faint")])
         for row in np.ndindex(array.shape[len(planes) : -1]):
             cells = texts[plane + row].reshape(rows), marks[plane + row].reshape(rows)
-            block.append([_cell(t, width, bool(m), wrong is not None) for t, m in zip(*cells, strict=True)])
+            block.append([_cell(t, width, bool(m), marking) for t, m in zip(*cells, strict=True)])
     return block
+
+
+def _excerpt(array: np.ndarray, wrong: np.ndarray | None, marked: bool) -> list[Line]:
+    """Write the plane of a large array where it is first wrong, or its ends."""
+    if array.ndim > 2 and wrong is not None and wrong.any() and array[0, 0].size <= LARGEST:
+        plane = tuple(int(i) for i in np.argwhere(wrong)[0][:-2])
+        block = array_block("", array[plane], wrong[plane], marked)
+        return [[(f"[{', '.join(map(str, plane))}]", "faint")], *block[1:]]
+    ends = [_number(v) for v in array.ravel()[[0, 1, 2, -1]]]
+    return [[(f"{', '.join(ends[:3])} ... {ends[3]}", "")]]
 
 
 def _cell(text: str, width: int, wrong: bool, room: bool) -> Piece:
@@ -119,13 +131,12 @@ def example_lines(example: Counterexample) -> list[Line]:
     lines += beside([array_block(name, a) for name, a in arrays.items()])
     of = f" {example.output}" if example.output not in ("", "y", "cols") else ""
     blocks = []
-    shown = (f"expected{of}", example.expected, None), (f"got{of}", example.got, example.wrong)
-    for title, value, wrong in shown:
+    for title, value in ((f"expected{of}", example.expected), (f"got{of}", example.got)):
         if isinstance(value, str):
             words = [part for line in value.splitlines() for part in textwrap.wrap(line, 56)]
             blocks.append([[(title, "head")], *([(word, "")] for word in words)])
         else:
-            blocks.append(array_block(title, value, wrong))
+            blocks.append(array_block(title, value, example.wrong, marked=value is example.got))
     return lines + beside(blocks)
 
 

@@ -64,12 +64,15 @@ def unbiased(call: Call, var: np.ndarray, values: int) -> np.ndarray:
     return np.sqrt(var * factor + eps_of(call))
 
 
-def normalised_over(*axes: int) -> Wrong:
-    """Statistics over other axes; the running ones are not foretold, whose shape would not fit."""
+def normalised_over(*axes: int, vectors: bool = True) -> Wrong:
+    """Statistics over other axes, for vectors (N, C) as well or for images alone.
+
+    The running statistics are not foretold: their shape would not fit.
+    """
 
     def other(call: Call) -> Result:
         x = call["x"]
-        if not call.get("training", False):
+        if not call.get("training", False) or (x.ndim == 2 and not vectors):
             return {"y": compute(call)["y"]}
         over = tuple(axis for axis in axes if axis < x.ndim)
         mean, var = x.mean(axis=over, keepdims=True), x.var(axis=over, keepdims=True)
@@ -341,7 +344,7 @@ RULES = (
         instead="normalises every image by statistics of its own",
         why="That is instance normalisation: the same arithmetic over other axes. It is used for style, because it takes "
         "each image's contrast away.",
-        wrong=(normalised_over(2, 3),),
+        wrong=(normalised_over(2, 3), normalised_over(2, 3, vectors=False)),
     ),
     Rule(
         "statistics_per_pixel",
@@ -356,7 +359,7 @@ RULES = (
         says="Statistics are taken for each channel, not over channels.",
         instead="normalises each example over its channels and pixels",
         why="That is layer normalisation, which does not look at the batch.",
-        wrong=(normalised_over(1, 2, 3),),
+        wrong=(normalised_over(1, 2, 3), normalised_over(1, 2, 3, vectors=False)),
     ),
     Rule(
         "one_statistic_for_all_channels",

@@ -11,6 +11,7 @@ from ...conv import conv2d
 from ...geometry import conv_output_size, per_axis
 from ..model import Call, Case, NotPredicted, Operation, Result, Rule, Wrong
 from .convolutions import (
+    AXES,
     BATCH,
     BORDER,
     DILATION,
@@ -62,8 +63,8 @@ def one_channel(which: int) -> Wrong:
 
 def channels_apart(call: Call) -> Result:
     """Keep a result for each filter and channel: the axis that should have been summed over stays."""
-    if call.get("groups", 1) != 1 or call["w"].shape[1] == 1:
-        return compute(call)
+    if call.get("groups", 1) != 1:
+        raise NotPredicted
     rest = {k: v for k, v in call.items() if k not in ("x", "w", "b")}
     x, w = call["x"], call["w"]
     each = [
@@ -132,22 +133,28 @@ def _sorted(call: Call) -> np.ndarray:
     return np.argsort(filters % call.get("groups", 1), kind="stable")
 
 
-def past_the_edge(call: Call) -> Call:
-    """A further window, which hangs over the edge and reads zeros there."""
+def over_the_edge(call: Call, chosen: tuple[int, ...]) -> Call:
+    """Add a further window along some axes, which hangs over the edge and reads zeros there."""
     s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
     pairs = []
-    for n, k, s_, p_, d_ in zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True):
+    for axis, (n, k, s_, p_, d_) in enumerate(zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)):
         o = conv_output_size(n, k, s_, d_, p_, p_)
         e = d_ * (k - 1) + 1
-        over = (n + 2 * p_ - e) % s_
+        over = axis in chosen and (n + 2 * p_ - e) % s_
         pairs.append((p_, p_ + (o * s_ + e - n - 2 * p_ if over else 0)))
     return {**call, "padding": tuple(pairs)}
 
 
-def past_the_edge_raises(call: Call) -> Call:
-    if past_the_edge(call)["padding"] != tuple((p, p) for p in per_axis(call.get("padding", 0), 2, "padding")):
-        raise NotPredicted
-    return call
+def past_the_edge(axes: tuple[int, ...]) -> tuple[Wrong, Wrong]:
+    """Return two ways: the further window reads zeros, or its reading raises."""
+
+    def raises(call: Call) -> Call:
+        padding = per_axis(call.get("padding", 0), 2, "padding")
+        if over_the_edge(call, axes)["padding"] != tuple((p, p) for p in padding):
+            raise NotPredicted
+        return call
+
+    return Wrong(lambda call: over_the_edge(call, axes)), Wrong(raises)
 
 
 # --- cases ---------------------------------------------------------------------------------
@@ -284,7 +291,7 @@ RULES = (
         instead="adds a window that hangs over the edge",
         why="Rounding up instead of down gives one output too many wherever the stride does not divide evenly. Either "
         "an index runs out of the array, or the last column is made of zeros that nobody asked for.",
-        wrong=(Wrong(past_the_edge), Wrong(past_the_edge_raises)),
+        wrong=tuple(wrong for axes in AXES for wrong in past_the_edge(axes)),
     ),
     *PADDING,
     *BORDER,
@@ -332,7 +339,7 @@ OPERATION = Operation(
     cases=tuple(sorted(cases(), key=lambda case: case.cells)),
     rules=RULES,
     defaults={
-        "b": lambda call: np.zeros(len(call["w"])),
+        "b": lambda call: np.zeros(len(call["w"]), call["w"].dtype),
         "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros", "flip": False,
     },  # fmt: skip
     axes={"x": "NC", "w": "OC", "b": "O", "y": "NO"},

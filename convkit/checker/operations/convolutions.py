@@ -12,6 +12,7 @@ from ...geometry import per_axis
 from ..model import Call, Result, Rule, Wrong
 
 __all__ = [
+    "AXES",
     "BATCH",
     "BORDER",
     "DILATION",
@@ -106,15 +107,15 @@ def sorted_channels(call: Call, groups: int) -> np.ndarray:
     return call["x"][:, np.argsort(channels % groups, kind="stable")]
 
 
-def windows_lost(always: bool) -> Callable[[Result, Call], Result]:
-    """Return a detour that loses the last window of each axis: always, or where it ends on the edge."""
+def windows_lost(always: bool, axes: tuple[int, ...] = (0, 1)) -> Callable[[Result, Call], Result]:
+    """Return a detour that loses the last window of some axes: always, or where it ends on the edge."""
 
     def after(result: Result, call: Call) -> Result:
         (name, y), = result.items()
         s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
         keep = []
         for axis, (n, k, s_, p_, d_) in enumerate(zip(call["x"].shape[2:], taps(call), s, p, d, strict=True)):
-            lost = always or (n + 2 * p_ - d_ * (k - 1) - 1) % s_ == 0
+            lost = axis in axes and (always or (n + 2 * p_ - d_ * (k - 1) - 1) % s_ == 0)
             keep.append(slice(0, y.shape[2 + axis] - lost))
         return {name: y[:, :, keep[0], keep[1]]}
 
@@ -147,6 +148,8 @@ def other_images_zero(result: Result, call: Call) -> Result:
 def images_the_same(result: Result, call: Call) -> Result:
     return {name: np.broadcast_to(y[:1], y.shape) for name, y in result.items()}
 
+
+AXES = ((0, 1), (0,), (1,))  # a slip may be made for both axes or for one
 
 # --- rules ---------------------------------------------------------------------------------
 
@@ -181,7 +184,7 @@ EDGES = (
         instead="stops one window early",
         why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is the "
         "window that stands at the start, before any step was made.",
-        wrong=(Wrong(after=windows_lost(True)), Wrong(after=windows_lost(False))),
+        wrong=tuple(Wrong(after=windows_lost(always, axes)) for always in (True, False) for axes in AXES),
     ),
 )
 

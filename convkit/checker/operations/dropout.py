@@ -18,6 +18,7 @@ __all__ = ["OPERATION"]
 
 SHAPE = (8, 4, 20, 25)  # 16,000 elements: a share of 0.2 is then seen within 0.003, which is one standard deviation
 SIGMAS = 6  # a right function is called wrong by chance once in 500 million times
+DRAWS = 6  # two masks drop equally many with probability 0.008, and seven do so once in 10**12 tries
 TRAINING = frozenset({"training"})
 
 RULES = (
@@ -259,25 +260,37 @@ class Examination:
         """Look at whether chance decides, each time anew and for each element."""
         if not first.dropped.any():
             return
-        tied = self.tied(first)
         if self.caller.convention.takes("seed"):
-            again = [self.sample(case) for case in (SEEDED[0], SEEDED[0], SEEDED[1])]
-            same, other = (
-                a is not None and b is not None and np.array_equal(a.dropped, b.dropped)
-                for a, b in ((again[0], again[1]), (again[0], again[2]))
-            )
-            if not same or other:
-                got = "the same mask for seeds 1 and 2" if other else "two masks for one seed"
-                self.found("seed_ignored", SEEDED[0], "a mask that the seed decides", got)
-            self.record.untold += ["mask_never_changes", "number_fixed"]
+            self.judge_seeds()
+        else:
+            self.record.untold.append("seed_ignored")
+            again = self.sample(FIFTH)
+            if again is not None and np.array_equal(first.dropped, again.dropped):
+                self.found("mask_never_changes", FIFTH, "another mask in each call", "the same mask twice")
+                return
+        if not self.tied(first):
+            self.judge_number(first)
+
+    def judge_seeds(self) -> None:
+        self.record.untold.append("mask_never_changes")
+        once, again, other = (self.sample(case) for case in (SEEDED[0], SEEDED[0], SEEDED[1]))
+        if once is None or again is None or other is None:
             return
-        self.record.untold.append("seed_ignored")
-        more = [sample for sample in (self.sample(FIFTH), self.sample(FIFTH)) if sample is not None]
-        if any(np.array_equal(first.dropped, sample.dropped) for sample in more):
-            self.found("mask_never_changes", FIFTH, "another mask in each call", "the same mask twice")
-        elif len({int(s.dropped.sum()) for s in (first, *more)}) == 1 and not tied:
-            got = f"{int(first.dropped.sum()):,} of {first.dropped.size:,} dropped, three times"
-            self.found("number_fixed", FIFTH, "about a fifth dropped, not always as many", got)
+        if not np.array_equal(once.dropped, again.dropped):
+            self.found("seed_ignored", SEEDED[0], "one mask for one seed", "two masks for seed 1")
+        elif np.array_equal(once.dropped, other.dropped):
+            self.found("seed_ignored", SEEDED[0], "a mask that the seed decides", "the same for seeds 1 and 2")
+
+    def judge_number(self, first: Sample) -> None:
+        """Draw masks until two differ in how many elements they drop; by chance the first two do, mostly."""
+        dropped = int(first.dropped.sum())
+        for draw in range(DRAWS):
+            seeded = self.caller.convention.takes("seed")
+            sample = self.sample(drawn(0.2, 100 + draw) if seeded else FIFTH)
+            if sample is None or int(sample.dropped.sum()) != dropped:
+                return
+        got = f"{dropped:,} of {first.dropped.size:,} dropped, {DRAWS + 1} times"
+        self.found("number_fixed", FIFTH, "about a fifth dropped, not always as many", got)
 
     def judge_ends(self) -> None:
         """Look at p = 0 and p = 1."""

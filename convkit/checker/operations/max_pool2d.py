@@ -29,11 +29,14 @@ def zero_padding(call: Call) -> Result:
     padded = {**call, "x": pad(call["x"], (pw, pw, ph, ph)), "stride": strided(call), "padding": 0}
     y = compute({**padded, "return_indices": False})["y"]
     right = compute(call)
-    return {**right, "y": y[:, :, : right["y"].shape[2], : right["y"].shape[3]]}
+    changed = {"y": y[:, :, : right["y"].shape[2], : right["y"].shape[3]]}
+    return {**right, **changed} if not ph + pw else changed
 
 
 def from_zero(result: Result, call: Call) -> Result:
-    return {**result, "y": np.fmax(result["y"], 0.0)}
+    """Whatever is not above zero is not found, and its index is that of nothing."""
+    y = np.maximum(result["y"], 0.0)
+    return {**result, "y": y} if (result["y"] > 0).all() else {"y": y}
 
 
 def magnitudes(call: Call) -> Call:

@@ -35,7 +35,7 @@ def rows_first(call: Call) -> Call:
     p = call["padding"]
     if len(p) == 2:
         if call["x"].ndim < 2:
-            return call
+            raise NotPredicted
         return {**call, "padding": (0, 0, *p)}
     return {**call, "padding": (*p[2:], *p[:2])}
 
@@ -45,14 +45,25 @@ def two_axes_exchanged(call: Call) -> Call:
     return rows_first(call) if len(call["padding"]) == 4 else call
 
 
-def reordered(*order: int) -> Callable[[Call], Call]:
-    """(left, right, top, bottom) read as something else: numbers in another order."""
+def rows_first_in_images(call: Call) -> Call:
+    return rows_first(call) if call["x"].ndim > 1 else call
 
-    def change(call: Call) -> Call:
+
+def reordered(*order: int) -> tuple[Wrong, Wrong]:
+    """(left, right, top, bottom) read in another order: where four are given, or two as well."""
+
+    def four(call: Call) -> Call:
         p = call["padding"]
         return {**call, "padding": tuple(p[i] for i in order)} if len(p) == 4 else call
 
-    return change
+    def two(call: Call) -> Call:
+        given = (*call["padding"], 0, 0)[:4]
+        padding = tuple(given[i] for i in order)
+        if call["x"].ndim == 1 and any(padding[2:]):
+            raise NotPredicted
+        return {**call, "padding": padding if any(padding[2:]) else padding[:2]}
+
+    return Wrong(four), Wrong(two)
 
 
 def first_axes(call: Call) -> Result:
@@ -132,7 +143,7 @@ RULES = (
         instead="takes the first two numbers for the rows",
         why="So does every other option, which makes this the trap. PyTorch's `pad` counts from the last axis so that "
         "two numbers pad a signal and four an image.",
-        wrong=(Wrong(rows_first), Wrong(two_axes_exchanged)),
+        wrong=(Wrong(rows_first), Wrong(rows_first_in_images), Wrong(two_axes_exchanged)),
     ),
     Rule(
         "sides_swapped",
@@ -150,7 +161,7 @@ RULES = (
         says="The pairs are (left, right) and then (top, bottom), not (left, top) and (right, bottom).",
         instead="reads the four numbers in another order, such as (left, top, right, bottom)",
         why="Image libraries write rectangles as left, top, right, bottom, and CSS as top, right, bottom, left.",
-        wrong=(Wrong(reordered(0, 2, 1, 3)), Wrong(reordered(3, 1, 0, 2)), Wrong(reordered(2, 3, 1, 0))),
+        wrong=(*reordered(0, 2, 1, 3), *reordered(3, 1, 0, 2)),
     ),
     Rule(
         "one_side_only",

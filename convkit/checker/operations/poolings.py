@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
-
 from ...geometry import per_axis, pool_output_size
-from ..model import Call, NotPredicted, Result, Rule, Wrong
-from .convolutions import BATCH, PADDING, option
+from ..model import Call, Garbage, Result, Rule, Wrong
+from .convolutions import AXES, BATCH, PADDING, option
 
 __all__ = ["DEFAULTS", "WINDOWS", "geometries", "strided"]
 
@@ -70,8 +68,8 @@ def extents(size: tuple[int, int], call: Call) -> list[int]:
 # --- detours -------------------------------------------------------------------------------
 
 
-def windows_lost(always: bool) -> Callable[[Result, Call], Result]:
-    """Lose the last window of each axis: always, or where it ends on the edge."""
+def windows_lost(always: bool, axes: tuple[int, ...]) -> Callable[[Result, Call], Result]:
+    """Lose the last window of some axes: always, or where it ends on the edge."""
 
     def after(result: Result, call: Call) -> Result:
         if call.get("ceil_mode"):
@@ -79,38 +77,21 @@ def windows_lost(always: bool) -> Callable[[Result, Call], Result]:
         k, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
         keep: list[slice] = []
         for axis, (n, k_, s, p_, d_) in enumerate(zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)):
-            lost = always or (n + 2 * p_ - d_ * (k_ - 1) - 1) % s == 0
+            lost = axis in axes and (always or (n + 2 * p_ - d_ * (k_ - 1) - 1) % s == 0)
             keep.append(slice(0, next(iter(result.values())).shape[2 + axis] - lost))
         return {name: y[:, :, keep[0], keep[1]] for name, y in result.items()}
 
     return after
 
 
-def starts_in_the_padding(fill: float) -> Callable[[Result, Call], Result]:
-    """Keep a last window that starts behind the image: it holds padding alone."""
-
-    def after(result: Result, call: Call) -> Result:
-        if not call.get("ceil_mode"):
-            return result
+def starts_in_the_padding(result: Result, call: Call) -> Result:
+    """Keep a last window that starts behind the image; what stands in it, nobody can know."""
+    if call.get("ceil_mode"):
         k, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
-        wanted = [
-            -(-(n + 2 * p_ - d_ * (k_ - 1) - 1) // s) + 1
-            for n, k_, s, p_, d_ in zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
-        ]
-        grown = {}
-        for name, y in result.items():
-            more = [(0, 0), (0, 0), *((0, o - have) for o, have in zip(wanted, y.shape[2:], strict=True))]
-            grown[name] = np.pad(y, more, constant_values=fill)
-        return grown
-
-    return after
-
-
-def starts_in_the_padding_unpredicted(result: Result, call: Call) -> Result:
-    """The same, with whatever may stand in the window of padding alone."""
-    grown = starts_in_the_padding(0.0)(result, call)
-    if any(grown[name].shape != y.shape for name, y in result.items()):
-        raise NotPredicted
+        axes = zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
+        wanted = [-(-(n + 2 * p_ - d_ * (k_ - 1) - 1) // s) + 1 for n, k_, s, p_, d_ in axes]
+        if any(y.shape[2:] != tuple(wanted) for y in result.values()):
+            raise Garbage
     return result
 
 
@@ -166,7 +147,7 @@ WINDOWS = (
         instead="stops one window early",
         why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is the "
         "window that stands at the start, before any step was made.",
-        wrong=(Wrong(after=windows_lost(True)), Wrong(after=windows_lost(False))),
+        wrong=tuple(Wrong(after=windows_lost(always, axes)) for always in (True, False) for axes in AXES),
     ),
     Rule(
         "ceil_mode_ignored",
@@ -190,12 +171,7 @@ WINDOWS = (
         instead="keeps a last window that lies in padding alone",
         why="Such a window holds no pixel: its average is 0 / 0 and its maximum that of nothing. Several well-known "
         "engines had this wrong.",
-        wrong=(
-            Wrong(after=starts_in_the_padding(0.0)),
-            Wrong(after=starts_in_the_padding(-np.inf)),
-            Wrong(after=starts_in_the_padding(np.nan)),
-            Wrong(after=starts_in_the_padding_unpredicted),
-        ),
+        wrong=(Wrong(after=starts_in_the_padding),),
     ),
     *(rule for rule in PADDING if rule.name in ("padding_ignored", "padding_swapped")),
     *BATCH,
