@@ -70,6 +70,38 @@ def test_sources_name_the_cells_that_padding_shows(drawn):
                 assert x[came.cell.index] == row["value"]
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_transposed_convolutions(rank):
+    conv = {1: convkit.conv_transpose1d, 2: convkit.conv_transpose2d}[rank]
+    ledgers = {1: explain.conv_transpose1d, 2: explain.conv_transpose2d}[rank]
+
+    @few
+    @given(geometries(rank), st.integers(0, 1), st.booleans())
+    def check(drawn, extra, flip):
+        geometry, mode = drawn
+        stride, dilation = geometry.options["stride"], geometry.options["dilation"]
+        options = {**geometry.options, "padding_mode": mode, "flip": flip}
+        if extra < max(stride[0], dilation[0]) and extra < max(stride[-1], dilation[-1]):
+            options["output_padding"] = extra
+        x, w = integers(*geometry.y), integers(*geometry.w, seed=1)
+        b = integers(geometry.options["groups"] * geometry.w[1], seed=2)
+        try:
+            expected = conv(x, w, b, **options)
+        except ValueError:
+            return  # no output is left, or a single cell has no reflection
+        exactly(ledgers(x, w, b, **options), expected)
+
+    check()
+
+
+def test_an_output_that_no_input_reaches_is_its_bias():
+    x, w = integers(1, 3), integers(1, 1, 1, seed=1)
+    ledger = explain.conv_transpose1d(x, w, np.array([7.0]), stride=3)[0, 1]
+    assert ledger.rows == []
+    assert ledger.value == 7
+    assert "0 products" in str(ledger)
+
+
 # --- the other operations ------------------------------------------------------------------
 
 windows = st.tuples(
@@ -245,6 +277,9 @@ LEDGERS = {
     )[0, 0, 0],
     "avg_pool2d": lambda: explain.avg_pool2d(integers(1, 3, 3), 2, 2, 1, True)[0, 1, 1],
     "max_pool2d": lambda: explain.max_pool2d(integers(1, 3, 3), 2, 2, 1)[0, 0, 0],
+    "conv_transpose1d": lambda: explain.conv_transpose1d(
+        integers(1, 3), integers(1, 1, 3, seed=1), padding=[(1, 0)], padding_mode="reflect"
+    )[0, 1],
     "pad": lambda: explain.pad(integers(3), (1, 1))[0],
     "batch_norm": lambda: explain.batch_norm(reals(3, 2), training=True, weight=reals(2))[0, 1],
     "dropout": lambda: explain.dropout(reals(4), 0.5, seed=2)[3],

@@ -21,6 +21,7 @@ from .normalization import batch_norm
 from .padding import pad
 from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
 from .spreadsheet import Spreadsheet, to_xlsx
+from .transposed import conv_transpose1d, conv_transpose2d
 
 __all__ = [
     "Clash",
@@ -36,6 +37,8 @@ __all__ = [
     "batch_norm",
     "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "coverage",
     "dialects",
     "dropout",

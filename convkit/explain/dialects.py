@@ -107,8 +107,8 @@ class Clash(NamedTuple):
         size = " x ".join(map(str, self.shape))
         values = int(np.prod(self.shape))
         return (
-            f"{self.request}: {one}\n  and {other}: both give {size}, "
-            f"and {self.differing:,} of {values:,} values differ"
+            f"{self.request}: {one}\n  and {other}\n  "
+            f"both give {size}, and {self.differing:,} of {values:,} values differ"
         )
 
 

@@ -193,7 +193,7 @@ def html(ledger: Ledger, most_rows: int) -> str:
     ]
     if ledger.rows:
         names = ledger.rows[0]
-        parts.append('<table style="border-collapse:collapse"><thead><tr>')
+        parts.append('<table style="border-collapse:collapse;margin:0"><thead><tr>')
         parts += [
             f'<th scope="col" style="{NUMBER if isinstance(cell, float) else CELL};'
             f'border-bottom:1px solid">{name}</th>'
@@ -209,7 +209,7 @@ def html(ledger: Ledger, most_rows: int) -> str:
                 cells = "".join(table_cell(name, cell) for name, cell in row.items())
                 parts.append(f"<tr{fade}>{cells}</tr>")
         parts.append("</tbody></table>")
-    parts.append('<table style="border-collapse:collapse;margin-top:0.6em"><tbody>')
+    parts.append('<table style="border-collapse:collapse;margin:0.6em 0 0"><tbody>')
     for line in ledger.lines:
         weight = ";font-weight:bold" if line is ledger.lines[-1] else ""
         parts.append(
