@@ -183,6 +183,19 @@ def test_batch_norm_of_a_constant_channel_is_beta():
     assert [line.value for line in ledger.lines if line.what == "variance"] == [0.0]
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_batch_norm_of_what_is_not_finite(bad):
+    ledger = explain.batch_norm(np.array([[1.0], [bad], [2.0]]), training=True)[0, 0]
+    assert np.isnan([ledger.value, ledger.kernel]).all()
+
+
+def test_sums_beyond_the_largest_number_have_no_bound():
+    x, w = np.full((1, 4, 4), 3e38, np.float32), np.full((1, 1, 2, 2), 2, np.float32)
+    ledger = explain.conv2d(x, w)[0, 0, 0]
+    assert ledger.kernel == np.inf
+    assert ledger.value == pytest.approx(24e38)
+
+
 @pytest.mark.parametrize("p", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("op", ["dropout", "dropout2d", "dropout_rows"])
@@ -267,6 +280,21 @@ def test_what_the_operation_refuses_is_refused_in_its_words(op):
     second = {"conv2d": (np.ones((1, 1, 1, 1)),), "avg_pool2d": (2,), "pad": ((1, 1),)}.get(op, ())
     with pytest.raises(TypeError, match="x must be an array of float32 or float64, got list"):
         getattr(explain, op)([1.0], *second)
+
+
+@pytest.mark.parametrize(
+    ("op", "arguments"),
+    [
+        ("conv2d", ("x", "w")), ("conv_transpose2d", ("x", "w")), ("avg_pool2d", ("x", 2)),
+        ("max_pool2d", ("x", 2)), ("pad", ("x", (1, 1))),
+        ("batch_norm", ("x", "v", "v")), ("dropout", ("x",)), ("dropout2d", ("x",)),
+    ],
+)  # fmt: skip
+def test_arrays_of_other_libraries_are_explained_as_well(op, arguments):
+    torch = pytest.importorskip("torch")
+    tensors = {"x": torch.ones(1, 2, 3, 3), "w": torch.ones(2, 2, 2, 2), "v": torch.ones(2)}
+    explanation = getattr(explain, op)(*(tensors[a] if isinstance(a, str) else a for a in arguments))
+    assert explanation[(0,) * 4].difference == 0
 
 
 # --- forms ---------------------------------------------------------------------------------

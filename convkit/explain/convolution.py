@@ -12,7 +12,7 @@ from .. import conv
 from ..arrays import IntOrInts, any_array
 from ..conv_plan import Padding
 from ..geometry import conv_padding, per_axis
-from .ledger import Explanation, Line, Ref, Row, brief, ran_by
+from .ledger import Explanation, Line, Ref, Row, brief, given, ran_by
 from .rendering import figure
 from .sources import Axis, axis, source
 
@@ -74,6 +74,7 @@ def conv2d(
     <BLANKLINE>
     The kernel (cython, direct) returned the same number.
     """
+    x, w, b = given(x=x, w=w, b=b)
     y = conv.conv2d(
         x, w, b, stride, padding, dilation, groups,
         padding_mode=padding_mode, flip=flip, algorithm=algorithm, backend=backend,
@@ -107,6 +108,7 @@ def conv1d(
     >>> [row["product"] for row in y[0, 1].rows], y[0, 1].value
     ([2.0, 40.0], 42.0)
     """
+    x, w, b = given(x=x, w=w, b=b)
     y = conv.conv1d(
         x, w, b, stride, padding, dilation, groups,
         padding_mode=padding_mode, flip=flip, algorithm=algorithm, backend=backend,

@@ -13,7 +13,7 @@ import numpy as np
 from .. import dropout as kernels
 from ..arrays import any_array
 from ..reference.dropout import random_bits
-from .ledger import Explanation, Line, Ref, Row, Source, ran_by
+from .ledger import Explanation, Line, Ref, Row, Source, given, ran_by
 from .rendering import figure
 
 __all__ = ["dropout", "dropout2d", "dropout_rows"]
@@ -58,7 +58,7 @@ def dropout(
     <BLANKLINE>
     The kernel (cython, direct) returned the same number.
     """
-    return _explain("dropout", x, p, training, seed, algorithm, backend, x.ndim if _known(x) else 0)
+    return _explain("dropout", x, p, training, seed, algorithm, backend, None)
 
 
 @any_array
@@ -84,7 +84,7 @@ def dropout2d(
     ... }
     True
     """
-    return _explain("dropout2d", x, p, training, seed, algorithm, backend, x.ndim - 2 if _known(x) else 0)
+    return _explain("dropout2d", x, p, training, seed, algorithm, backend, -2)
 
 
 @any_array
@@ -110,10 +110,6 @@ def dropout_rows(
     return _explain("dropout_rows", x, p, training, seed, algorithm, backend, 1)
 
 
-def _known(x: object) -> bool:
-    return isinstance(x, np.ndarray)  # anything else is refused by the operation itself
-
-
 class _Bits:
     """The 32 random bits of each unit, drawn when first asked for."""
 
@@ -126,13 +122,21 @@ class _Bits:
 
 
 def _explain(
-    op: str, x: Any, p: float, training: bool, seed: int | None, algorithm: str, backend: str, unit_axes: int
+    op: str,
+    x: Any,
+    p: float,
+    training: bool,
+    seed: int | None,
+    algorithm: str,
+    backend: str,
+    stop: int | None,
 ) -> Explanation:
-    """Explain a dropout whose units are counted by the first `unit_axes` axes of x."""
+    """Explain a dropout whose units are counted by x's axes up to `stop`."""
+    (x,) = given(x=x)
     seed = secrets.randbits(64) if seed is None else seed
     run: Callable[..., np.ndarray] = getattr(kernels, op)
     y = run(x, p, training, seed=seed, algorithm=algorithm, backend=backend)
-    units = x.shape[:unit_axes]
+    units = x.shape[:stop]
     bits = _Bits(int(seed), prod(units))
     threshold = round(p * 2**32)
 
@@ -142,7 +146,7 @@ def _explain(
         if not training or p == 0:
             why = "evaluation is the identity" if not training else "nothing is dropped with p 0"
             return rows, [Line("output", why, value)], 0.0
-        unit = int(np.ravel_multi_index(at[:unit_axes], units)) if unit_axes else 0
+        unit = int(np.ravel_multi_index(at[:stop], units)) if units else 0
         drawn = int(bits.of[unit])
         kept = p < 1 and drawn >= threshold
         scale = 1 / (1 - p) if kept else 0.0

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import operand
 from ..dispatch import Call, last_call
 from ..geometry import whole
 
-__all__ = ["Explanation", "Ledger", "Line", "Mismatch", "Ref", "Source", "brief", "ran_by"]
+__all__ = ["Explanation", "Ledger", "Line", "Mismatch", "Ref", "Source", "brief", "given", "ran_by"]
 
 
 class Mismatch(ArithmeticError):
@@ -179,6 +180,17 @@ class Ledger:
 
     def _repr_html_(self) -> str:
         return self.to_html()
+
+
+def given(**arrays: Any) -> tuple[Any, ...]:
+    """Return the arrays that an operation was given as NumPy arrays; None stays None.
+
+    Raises
+    ------
+    TypeError
+        If one is none, or not of float32 or float64, in the operation's own words.
+    """
+    return tuple(None if a is None else operand(a, name) for name, a in arrays.items())
 
 
 def ran_by() -> Call:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import normalization
 from ..arrays import any_array
-from .ledger import Explanation, Line, Ref, Row, Source, ran_by
+from .ledger import Explanation, Line, Ref, Row, Source, given, ran_by
 from .rendering import figure
 
 __all__ = ["batch_norm"]
@@ -67,7 +67,10 @@ def batch_norm(
     <BLANKLINE>
     The kernel (cython, direct) returned the same number.
     """
-    own_mean, own_var = (v.copy() if isinstance(v, np.ndarray) else v for v in (running_mean, running_var))
+    x, weight, bias, running_mean, running_var = given(
+        x=x, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
+    )
+    own_mean, own_var = (None if v is None else v.copy() for v in (running_mean, running_var))
     y = normalization.batch_norm(
         x, own_mean, own_var, weight, bias, training, momentum, eps,
         num_batches_tracked=num_batches_tracked, algorithm=algorithm, backend=backend,
@@ -117,7 +120,8 @@ def _own_statistics(x: np.ndarray, c: int) -> tuple[list[Row], float, float, lis
     """Return one row a value of channel `c`, and its mean and biased variance in two passes."""
     channel = x[:, c]
     values, count = channel.ravel(), channel.size
-    mean = float(values[0] + (values - values[0]).sum() / count)  # equal values have exactly their mean
+    with np.errstate(invalid="ignore"):  # of infinities
+        mean = float(values[0] + (values - values[0]).sum() / count)  # equal values have exactly their mean
     rows: list[Row] = []
     total = squares = 0.0
     for inside in np.ndindex(channel.shape):

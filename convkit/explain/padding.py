@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import padding as kernels
 from ..arrays import any_array
-from .ledger import Explanation, Line, Row, Source, ran_by
+from .ledger import Explanation, Line, Row, Source, given, ran_by
 from .sources import axis, source
 
 __all__ = ["pad"]
@@ -42,6 +42,7 @@ def pad(
     >>> [str(ledger.rows[0]["from"]) for ledger in y.ledgers()][:3]
     ['mirrored from x[2]', 'mirrored from x[1]', 'x[0]']
     """
+    (x,) = given(x=x)
     y = kernels.pad(x, padding, mode, value, algorithm=algorithm, backend=backend)
     rank = len(padding) // 2
     pairs = [(padding[i], padding[i + 1]) for i in range(2 * rank - 2, -1, -2)]

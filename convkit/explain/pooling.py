@@ -11,7 +11,7 @@ import numpy as np
 from .. import max_pooling, pooling
 from ..arrays import IntOrInts, any_array
 from ..geometry import per_axis, pool_windows
-from .ledger import Explanation, Line, Ref, Row, Source, brief, ran_by
+from .ledger import Explanation, Line, Ref, Row, Source, brief, given, ran_by
 from .rendering import figure
 
 __all__ = ["avg_pool1d", "avg_pool2d", "max_pool1d", "max_pool2d"]
@@ -69,6 +69,7 @@ def avg_pool2d(
     <BLANKLINE>
     The kernel (cython, direct) returned the same number.
     """
+    (x,) = given(x=x)
     options = (kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     y = pooling.avg_pool2d(x, *options, algorithm=algorithm, backend=backend)
     return _average(2, y, x, *options)
@@ -94,6 +95,7 @@ def avg_pool1d(
     >>> convkit.explain.avg_pool1d(np.array([[1.0, 2.0, 6.0]]), 2, ceil_mode=True)[0, 1].value
     6.0
     """
+    (x,) = given(x=x)
     options = (kernel_size, stride, padding, ceil_mode, count_include_pad)
     y = pooling.avg_pool1d(x, *options, algorithm=algorithm, backend=backend)
     return _average(1, y, x, *options, None)
@@ -214,6 +216,7 @@ def max_pool2d(
     <BLANKLINE>
     The kernel (cython, direct) returned the same number.
     """
+    (x,) = given(x=x)
     options = (kernel_size, stride, padding, dilation, ceil_mode)
     y = max_pooling.max_pool2d(x, *options, algorithm=algorithm, backend=backend)
     return _maximum(2, y, x, *options)
@@ -239,6 +242,7 @@ def max_pool1d(
     >>> convkit.explain.max_pool1d(np.array([[1.0, 5.0, 2.0, 3.0]]), 2)[0, 1].lines[-1].how
     'x[0, 3]'
     """
+    (x,) = given(x=x)
     options = (kernel_size, stride, padding, dilation, ceil_mode)
     y = max_pooling.max_pool1d(x, *options, algorithm=algorithm, backend=backend)
     return _maximum(1, y, x, *options)

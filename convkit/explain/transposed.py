@@ -13,7 +13,7 @@ from .. import conv_transpose
 from ..arrays import IntOrInts, any_array
 from ..conv_plan import Padding
 from ..geometry import conv_padding, per_axis
-from .ledger import Explanation, Line, Ref, Row, Source, brief, ran_by
+from .ledger import Explanation, Line, Ref, Row, Source, brief, given, ran_by
 from .rendering import figure
 from .sources import SHOWN, Axis, axis
 
@@ -69,6 +69,7 @@ def conv_transpose2d(
     <BLANKLINE>
     The kernel (cython, direct) returned the same number.
     """
+    x, w, b = given(x=x, w=w, b=b)
     y = conv_transpose.conv_transpose2d(
         x, w, b, stride, padding, output_padding, groups, dilation,  # type: ignore[arg-type]
         padding_mode=padding_mode, flip=flip, algorithm=algorithm, backend=backend,
@@ -101,6 +102,7 @@ def conv_transpose1d(
     >>> [str(row["from"]) for row in y[0, 2].rows]
     ['x[0, 1]', 'x[0, 0]']
     """
+    x, w, b = given(x=x, w=w, b=b)
     y = conv_transpose.conv_transpose1d(
         x, w, b, stride, padding, output_padding, groups, dilation,  # type: ignore[arg-type]
         padding_mode=padding_mode, flip=flip, algorithm=algorithm, backend=backend,
