@@ -48,8 +48,8 @@ def check(
     Returns
     -------
     Report
-        True if every rule holds. :attr:`~convkit.checker.report.Report.broken` names those that do not,
-        ``counterexample`` is the smallest call that shows it, and printed it explains itself.
+        True if every rule holds. ``broken`` names those that do not, ``counterexample`` is the smallest
+        call that shows it, and printed it explains itself.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def explain(rule: str) -> str:
     Parameters
     ----------
     rule : str
-        A name, as :attr:`Report.broken` has them.
+        A name, as ``broken`` of a report has them.
 
     Raises
     ------
@@ -111,8 +111,8 @@ def explain(rule: str) -> str:
     Examples
     --------
     >>> from convkit import checker
-    >>> print(checker.explain("stride_ignored").splitlines()[2])
-    The rule       Window (oh, ow) starts stride times as far down and right: at (oh * SH, ow * SW).
+    >>> print(checker.explain("value_ignored").splitlines()[2])
+    The rule       In mode constant the border holds `value`.
     """
     from .lessons import lesson_lines
     from .text import plain

@@ -1,4 +1,4 @@
-"""Calls of a function that nothing is known about: it may raise, print, hang, or write where it should not."""
+"""Calls of a function that nothing is known about: it may raise, print, hang, or write into its arguments."""
 
 from __future__ import annotations
 
@@ -92,7 +92,9 @@ class Caller:
         seen.result.update(updated)
         given = {a.dtype for a in arrays.values()}
         untouched = bool(updated) and all(np.array_equal(a, before[n]) for n, a in updated.items())
-        self._read(value, self._outputs(case, untouched and _is_tuple(value, len(operation.outputs))), given, seen)
+        self._read(
+            value, self._outputs(case, untouched and _is_tuple(value, len(operation.outputs))), given, seen
+        )
         if not seen.unusable:
             seen.result = self.convention.restored(seen.result)
         return seen
@@ -133,9 +135,7 @@ class Caller:
                 return
             seen.result[name] = array
 
-    def _run(
-        self, args: list[Any], named: dict[str, Any]
-    ) -> tuple[Any, BaseException | None, str]:
+    def _run(self, args: list[Any], named: dict[str, Any]) -> tuple[Any, BaseException | None, str]:
         """Run the function in a thread of its own, which can be given up where this one could not."""
         box: list[Any] = [None, None]
         printed = io.StringIO()

@@ -22,8 +22,8 @@ CONDUCT = (
         "axes_lost",
         says="The result keeps every axis, also one of length 1: a batch of one image is a batch.",
         instead="drops axes of length 1 from its result",
-        why="The next layer unpacks four axes. Code that squeezes works until a batch holds one image, "
-        "as the last batch of an epoch often does.",
+        why="The next layer unpacks four axes. Code that squeezes works until a batch holds one image, as "
+        "the last batch of an epoch often does.",
         wrong=(Wrong(after=without_unit_axes),),
     ),
     Rule(
@@ -37,8 +37,8 @@ CONDUCT = (
         "input_overwritten",
         says="A function does not write into its arguments, except those that it is there to update.",
         instead="leaves other numbers in an array that it was given than were there before",
-        why="The caller still needs the input: the gradient of a convolution reads the image once more. "
-        "`x -= mean` changes the caller's x, `x = x - mean` does not.",
+        why="The caller still needs the input: the gradient of a convolution reads the image once more. `x "
+        "-= mean` changes the caller's x, `x = x - mean` does not.",
     ),
     Rule(
         "not_repeatable",
@@ -51,8 +51,8 @@ CONDUCT = (
         "nothing_returned",
         says="The function returns its result as an array.",
         instead="does not return an array of numbers",
-        why="A function that prints, or that only fills a variable of its own, returns None: "
-        "the line `return y` is missing, or stands in a branch that was not taken.",
+        why="A function that prints, or that only fills a variable of its own, returns None: the line "
+        "`return y` is missing, or stands in a branch that was not taken.",
     ),
     Rule(
         "crashes",
@@ -65,15 +65,15 @@ CONDUCT = (
         "too_slow",
         says="The cases are tiny and a call of any of them ends soon.",
         instead="did not finish in the time that it was given",
-        why="Seven nested loops in Python take a millisecond on such sizes. A function that needs "
-        "seconds waits for something, or has a loop that does not end.",
+        why="Seven nested loops in Python take a millisecond on such sizes. A function that needs seconds "
+        "waits for something, or has a loop that does not end.",
     ),
     Rule(
         "wrong_shape",
         says="The result has the shape that the arguments give it.",
         instead="returns a result of another shape, and no rule that is known here explains which",
-        why="A wrong number of windows is mostly a matter of the last one: "
-        "o = floor((n + 2p - d(k - 1) - 1) / s) + 1.",
+        why="A wrong number of windows is mostly a matter of the last one: o = floor((n + 2p - d(k - 1) - "
+        "1) / s) + 1.",
     ),
     Rule(
         "wrong_values",

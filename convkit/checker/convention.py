@@ -85,7 +85,9 @@ class Convention:
         lost = [ours for ours in self.operation.arrays if ours not in self.parameters]
         for ours, theirs in zip(lost, left, strict=False):
             self.parameters[ours] = theirs
-        if any(p.kind is p.VAR_POSITIONAL for p in every.values()) and len(lost) == len(self.operation.arrays):
+        if any(p.kind is p.VAR_POSITIONAL for p in every.values()) and len(lost) == len(
+            self.operation.arrays
+        ):
             self.positional = self.operation.arrays
         elif len(lost) > len(left) and not self.takes_anything:
             raise ValueError(
@@ -102,7 +104,9 @@ class Convention:
                         f"say which in names, such as names={{'stride': {name!r}}}, or wrap the function"
                     )
                 self._insists[taken[name]] = name
-        self._positional_only = [taken[n] for n, p in named.items() if p.kind is p.POSITIONAL_ONLY and n in taken]
+        self._positional_only = [
+            taken[n] for n, p in named.items() if p.kind is p.POSITIONAL_ONLY and n in taken
+        ]
 
     _positional_only: list[str] = []  # noqa: RUF012 - replaced, never changed
 
@@ -126,7 +130,11 @@ class Convention:
         for name, axes in self.operation.axes.items():
             array = case.call.get(name)
             for axis, letter in enumerate(axes):
-                if letter in LAYOUTS[self.layout] and isinstance(array, np.ndarray) and array.shape[axis] != 1:
+                if (
+                    letter in LAYOUTS[self.layout]
+                    and isinstance(array, np.ndarray)
+                    and array.shape[axis] != 1
+                ):
                     yield words[letter]
 
     def arguments(self, case: Case) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:

@@ -82,11 +82,15 @@ def observe(caller: Caller, operation: Operation) -> Record:
             return record
         record.observations.append(_withdrawn(seen, case, record))
         if seen.unusable:
-            record.findings.append(Finding(conduct("nothing_returned"), case, operation.truths[i], seen.unusable))
+            record.findings.append(
+                Finding(conduct("nothing_returned"), case, operation.truths[i], seen.unusable)
+            )
             return record
         if seen.changed and "input_overwritten" not in _names(record.findings):
             text = f"{' and '.join(seen.changed)} changed"
-            record.findings.append(Finding(conduct("input_overwritten"), case, "arguments as they were", text))
+            record.findings.append(
+                Finding(conduct("input_overwritten"), case, "arguments as they were", text)
+            )
         if again is not None:
             twice += 1
             for name in seen.result:
@@ -161,7 +165,9 @@ def _explanation(
     """
     operation = record.operation
     failing = {i for name in names for i in _failing(record, name)}
-    made = [i for i, seen in enumerate(record.observations) if seen is not None and (crashed or not seen.raised)]
+    made = [
+        i for i, seen in enumerate(record.observations) if seen is not None and (crashed or not seen.raised)
+    ]
     order = sorted(made, key=lambda i: (i not in failing, i))  # what is wrong decides soonest
     for broken in combinations(operation.wrongs, count):
         rules, wrongs = zip(*broken, strict=True)
@@ -281,7 +287,9 @@ def _pattern(record: Record, wrong: Sequence[int], verb: str) -> str:
         if covering:
             traits, calls = min(covering, key=lambda item: len(item[1]))
             if len(calls) <= 2 * len(wrong) and len(calls) < len(made):
-                others = f"and {len(calls) - len(wrong)} others" if len(calls) > len(wrong) else "and no others"
+                others = (
+                    f"and {len(calls) - len(wrong)} others" if len(calls) > len(wrong) else "and no others"
+                )
                 return f"{text}. All of these, {others}, have {' or '.join(traits)}: look there."
     return f"{text}."
 

@@ -8,7 +8,7 @@ from .diagnosis import Finding, agree
 from .model import Operation, Rule
 from .operations import OPERATIONS, all_rules, operation
 from .report import Counterexample, counterexample
-from .text import Line, example_lines, rule_lines
+from .text import Line, example_lines, ledger_lines, rule_lines
 
 __all__ = ["example_of", "lesson_lines", "operations_of"]
 
@@ -52,6 +52,7 @@ def lesson_lines(name: str) -> list[Line]:
     for like, rule in found.items():
         if (example := _example(like, rule)) is not None:
             lines += [[], [("The smallest call that shows it:", "head")], [], *example_lines(example)]
+            lines += ledger_lines(like, example)
             break
     while lines and not lines[-1]:
         lines.pop()

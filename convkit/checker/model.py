@@ -36,8 +36,9 @@ Prediction = Result | None  # {}: whatever it likes; None: not the right result,
 TOLERANCE = 1e-5
 """Largest distance that counts as equal, in units of the largest number expected.
 
-Float32 keeps 6e-8 of a number; the cases add up fewer than a hundred products, so arithmetic in float32 stays
-within 1e-5. Broken rules differ from the right results by ten times as much on some case, which the tests check.
+Float32 keeps 6e-8 of a number; the cases add up fewer than a hundred products, so arithmetic in float32
+stays within 1e-5. Broken rules differ from the right results by ten times as much on some case, which the
+tests check.
 """
 
 
@@ -165,7 +166,7 @@ class Operation:
     only_with : mapping
         Outputs that there are only where an option asks for them: output -> option.
     axes : mapping
-        Leading axes of arrays: ``N`` batch, ``C`` and ``O`` channels; see :class:`convkit.checker.convention.Convention`.
+        Leading axes of arrays: ``N`` batch, ``C`` and ``O`` channels, which a layout may lack.
     unrepeatable : str
         The rule that is broken where two equal calls return different results.
     examine : callable, optional
@@ -217,6 +218,11 @@ class Operation:
                     result = wrong.after(result, given)
         except Garbage:
             return {}
-        except (NotPredicted, ValueError, IndexError, TypeError):  # the last three: a detour that leads nowhere
+        except (
+            NotPredicted,
+            ValueError,
+            IndexError,
+            TypeError,
+        ):  # the last three: a detour that leads nowhere
             return None
         return result

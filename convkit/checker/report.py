@@ -41,6 +41,10 @@ class Counterexample:
         That result; in words where there is no array to show.
     where : tuple of int, or None
         Index of the first number that differs; None where the shapes do.
+    wrong : ndarray of bool, or None
+        Which numbers differ.
+    everything : dict
+        The arguments together with those that the function has no parameter for.
     """
 
     rule: str
@@ -52,6 +56,7 @@ class Counterexample:
     got: np.ndarray | str
     where: tuple[int, ...] | None
     wrong: np.ndarray | None
+    everything: dict[str, Any]
 
     @property
     def call(self) -> str:
@@ -66,7 +71,9 @@ class Counterexample:
     def code(self) -> str:
         """Lines of Python that make the arrays and the call, to be pasted."""
         lines = [
-            f"{name} = {_source(value)}" for name, value in self.arguments.items() if isinstance(value, np.ndarray)
+            f"{name} = {_source(value)}"
+            for name, value in self.arguments.items()
+            if isinstance(value, np.ndarray)
         ]
         return "\n".join(["import numpy as np", "", *lines, self.call])
 
@@ -165,6 +172,12 @@ class Report:
         verdict = f"breaks {', '.join(self.broken)}" if self.broken else "every rule holds"
         return f"<{self.operation}: {self.function} {verdict}; {self.calls} calls>"
 
+    def _repr_html_(self) -> str:
+        """Return the report as a notebook shows it."""
+        from .text import html, report_lines
+
+        return html(report_lines(self))
+
     def __rich__(self) -> Text:
         from .text import coloured, report_lines
 
@@ -178,7 +191,7 @@ class Report:
         >>> import numpy as np, convkit
         >>> report = convkit.check(lambda x, p: x * (1 - p), like="dropout")
         >>> [broken["rule"] for broken in report.to_dict()["broken"]]
-        ['nothing_dropped', 'p_one_not_zero']
+        ['nothing_dropped']
         """
         return {
             "operation": self.operation,
@@ -229,7 +242,7 @@ def _listed(value: Any) -> Any:
 
 
 def counterexample(finding: Finding, function: str, convention: Convention | None = None) -> Counterexample:
-    """Make a counterexample of a finding; a convention says what the function was given, and by which names."""
+    """Make a counterexample of a finding; a convention says what was given, and by which names."""
     expected, got = (_shown(r, finding.output) for r in (finding.expected, finding.got))
     where = wrong = None
     if isinstance(expected, np.ndarray) and isinstance(got, np.ndarray) and expected.shape == got.shape:
@@ -238,7 +251,10 @@ def counterexample(finding: Finding, function: str, convention: Convention | Non
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
     given = {k: v for k, v in finding.case.call.items() if convention is None or convention.takes(k)}
     names = {k: convention.parameters.get(k, k) if convention else k for k in given}
-    return Counterexample(finding.rule.name, function, given, names, finding.output, expected, got, where, wrong)
+    everything = dict(finding.case.call)
+    return Counterexample(
+        finding.rule.name, function, given, names, finding.output, expected, got, where, wrong, everything
+    )
 
 
 def _shown(result: Result | str, output: str) -> np.ndarray | str:

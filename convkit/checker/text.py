@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,16 +16,36 @@ if TYPE_CHECKING:
 
     from .report import Counterexample, Report
 
-__all__ = ["array_block", "beside", "coloured", "example_lines", "plain", "report_lines", "rule_lines", "rules_lines"]
+__all__ = [
+    "array_block",
+    "beside",
+    "coloured",
+    "example_lines",
+    "html",
+    "plain",
+    "report_lines",
+    "rule_lines",
+    "rules_lines",
+]
 
-WIDTH = 96
+WIDTH = 80
 INDENT = "    "
+LEDGERS = ("conv2d", "pad", "avg_pool2d", "max_pool2d", "batch_norm")
+LONGEST = 9  # rows of a ledger
 LARGEST = 36  # numbers of an array that are written out
 
 Piece = tuple[str, str]  # text and what it is: a key of COLOURS
 Line = list[Piece]
 
 COLOURS = {"": "", "good": "bold green", "bad": "bold red", "head": "bold", "name": "cyan", "faint": "dim"}
+STYLES = {
+    "": "",
+    "good": "color: #2e8b57; font-weight: bold",
+    "bad": "color: #d1495b; font-weight: bold",
+    "head": "font-weight: bold",
+    "name": "color: #3f8ec0",
+    "faint": "color: #767676",
+}
 
 
 def plain(lines: Iterable[Line]) -> str:
@@ -43,6 +64,18 @@ def coloured(lines: Iterable[Line]) -> Text:
         for text, kind in line:
             whole.append(text, style=COLOURS[kind])
     return whole
+
+
+def html(lines: Iterable[Line]) -> str:
+    """Return lines as preformatted HTML."""
+    text = "\n".join(
+        "".join(
+            f'<span style="{STYLES[kind]}">{escape(text)}</span>' if STYLES[kind] else escape(text)
+            for text, kind in line
+        )
+        for line in lines
+    )
+    return f"<pre>{text}</pre>"
 
 
 def paragraph(text: str, label: str = "", kind: str = "head") -> list[Line]:
@@ -93,8 +126,8 @@ def _excerpt(array: np.ndarray, wrong: np.ndarray | None, marked: bool) -> list[
 
 def _cell(text: str, width: int, wrong: bool, room: bool) -> Piece:
     if wrong:
-        return f"{'>' + text:>{width + 1}}<", "bad"
-    return (f"{text:>{width + 1}} " if room else f"{text:>{width}}  "), ""
+        return f"{'>' + text:>{width + 1}}< ", "bad"
+    return (f"{text:>{width + 1}}  " if room else f"{text:>{width}}  "), ""
 
 
 def _number(value: Any) -> str:
@@ -140,6 +173,22 @@ def example_lines(example: Counterexample) -> list[Line]:
     return lines + beside(blocks)
 
 
+def ledger_lines(operation: str, example: Counterexample) -> list[Line]:
+    """Write how the right number comes about where the function's first differs, if that is short."""
+    if operation not in LEDGERS or example.output != "y" or example.where is None:
+        return []
+    from .. import explain
+
+    arguments = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in example.everything.items()}
+    arguments.pop("return_indices", None)
+    ledger = getattr(explain, operation)(**arguments)[example.where]
+    if len(ledger.rows) > LONGEST:
+        return []
+    table = ledger.to_text().split("\n\n", 1)[1].rpartition("\n\n")[0].splitlines()
+    title = f"How y[{', '.join(map(str, example.where))}] comes about:"
+    return [[(title, "head")], [], *([(INDENT + line, "")] for line in table), []]
+
+
 def rule_lines(rule: Rule, where: str = "") -> list[Line]:
     """Write what a rule says, how it is broken and why it matters."""
     lines: list[Line] = [[(rule.name, "name"), (f"  ({where})" if where else "", "faint")], []]
@@ -157,7 +206,8 @@ def rules_lines(table: Mapping[str, Mapping[str, Rule]]) -> list[Line]:
         for rule in of.values():
             says = textwrap.wrap(rule.says, max(WIDTH - width, 40), break_on_hyphens=False)
             lines += [
-                [(f"{rule.name if not i else '':<{width}}", "name"), (text, "")] for i, text in enumerate(says)
+                [(f"{rule.name if not i else '':<{width}}", "name"), (text, "")]
+                for i, text in enumerate(says)
             ]
         lines.append([])
     return lines[:-1]
@@ -185,6 +235,7 @@ def report_lines(report: Report) -> list[Line]:
             lines += paragraph(finding.hint, "Seen")
         lines += [[], [("The smallest call that shows it:", "head")], []]
         lines += example_lines(example)
+        lines += ledger_lines(report.operation, example)
         lines.append([("Read more: ", ""), (f"convkit check --explain {rule.name}", "name")])
         lines.append([("           in the documentation, ", ""), (rule.link, "name")])
     return lines + _remarks(report)

@@ -97,7 +97,9 @@ def _list_rules(arguments: argparse.Namespace) -> int:
         operation(arguments.like)
         table = {arguments.like: table[arguments.like], "every operation": table["every operation"]}
     if arguments.json:
-        print(json.dumps({like: {r.name: r.says for r in of.values()} for like, of in table.items()}, indent=2))
+        print(
+            json.dumps({like: {r.name: r.says for r in of.values()} for like, of in table.items()}, indent=2)
+        )
         return 0
     from ..checker.text import rules_lines
 
@@ -159,7 +161,7 @@ def _module(path: Path) -> Any:
         raise Failure(f"{path} is not a Python file: its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.resolve().parent))
-    sys.modules[path.stem] = module if path.stem not in sys.modules else sys.modules[path.stem]
+    sys.modules.setdefault(path.stem, module)  # where dataclasses and pickles look for it
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             spec.loader.exec_module(module)

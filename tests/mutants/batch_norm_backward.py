@@ -5,9 +5,7 @@ import numpy as np
 from . import Edit
 
 
-def batch_norm_backward(
-    grad_y, x, weight=None, running_mean=None, running_var=None, training=True, eps=1e-5
-):
+def batch_norm_backward(grad_y, x, weight=None, running_mean=None, running_var=None, training=True, eps=1e-5):
     axes = (0, *range(2, x.ndim))
     shape = (1, -1) + (1,) * (x.ndim - 2)
     M = x.size // x.shape[1]

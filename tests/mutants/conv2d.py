@@ -11,7 +11,7 @@ def pair(value):
 
 def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros", flip=False):
     (SH, SW), (PH, PW), (DH, DW) = pair(stride), pair(padding), pair(dilation)
-    N, IC, IH, IW = x.shape
+    N, _, IH, IW = x.shape
     OC, ICG, KH, KW = w.shape
     if flip:
         w = w[:, :, ::-1, ::-1]

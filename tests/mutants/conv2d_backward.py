@@ -8,7 +8,7 @@ from .conv2d import pair
 
 def conv2d_backward(grad_y, x, w, stride=1, padding=0, dilation=1, groups=1):
     (SH, SW), (PH, PW), (DH, DW) = pair(stride), pair(padding), pair(dilation)
-    N, IC, H, W = x.shape
+    N, _, H, W = x.shape
     OC, ICG, KH, KW = w.shape
     padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
     grad_padded, grad_w = np.zeros(padded.shape), np.zeros(w.shape)

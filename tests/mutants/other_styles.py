@@ -8,13 +8,12 @@ from scipy import signal
 
 from .conv2d import pair
 
-
 # --- right ---------------------------------------------------------------------------------
 
 
 def conv_by_fft(x, w):
     """The convolution theorem: products of spectra, with the kernel's conjugated."""
-    (N, _, H, W), (OC, _, KH, KW) = x.shape, w.shape
+    (_, _, H, W), (_, _, KH, KW) = x.shape, w.shape
     spectra = np.fft.rfft2(x)[:, None] * np.conj(np.fft.rfft2(w, (H, W)))[None]
     return np.fft.irfft2(spectra.sum(axis=2), (H, W))[:, :, : H - KH + 1, : W - KW + 1]
 
@@ -51,7 +50,9 @@ def conv_in_float32(x, w, b=None, stride=1):
     """A kernel that works in float32, and returns a cache besides."""
     w32, b32 = w.astype(np.float32), 0 if b is None else b.astype(np.float32)[:, None, None]
     SH, SW = pair(stride)
-    seen = np.lib.stride_tricks.sliding_window_view(x.astype(np.float32), w.shape[2:], (2, 3))[:, :, ::SH, ::SW]
+    seen = np.lib.stride_tricks.sliding_window_view(x.astype(np.float32), w.shape[2:], (2, 3))[
+        :, :, ::SH, ::SW
+    ]
     return np.einsum("nchwij,ocij->nohw", seen, w32) + b32, (x, w)
 
 
@@ -70,7 +71,9 @@ def conv_of_an_image(x, w, b=None, pad=0):
     """One image without a batch, printing as it goes."""
     print("convolving", x.shape)
     x = np.pad(x, ((0, 0), (pad, pad), (pad, pad)))
-    y = np.array([sum(signal.correlate(c, k, "valid", "direct") for c, k in zip(x, o, strict=True)) for o in w])
+    y = np.array(
+        [sum(signal.correlate(c, k, "valid", "direct") for c, k in zip(x, o, strict=True)) for o in w]
+    )
     return y if b is None else y + b[:, None, None]
 
 
@@ -89,13 +92,17 @@ def backward_by_transposition(dout, x, w):
     full = np.pad(dout, ((0, 0), (0, 0), (KH - 1, KH - 1), (KW - 1, KW - 1)))
     seen = np.lib.stride_tricks.sliding_window_view(full, (KH, KW), (2, 3))
     dx = np.einsum("nohwij,ocij->nchw", seen, w[:, :, ::-1, ::-1])
-    dw = np.einsum("nchwij,noij->ochw", np.lib.stride_tricks.sliding_window_view(x, dout.shape[2:], (2, 3)), dout)
+    dw = np.einsum(
+        "nchwij,noij->ochw", np.lib.stride_tricks.sliding_window_view(x, dout.shape[2:], (2, 3)), dout
+    )
     return {"grad_x": dx, "grad_w": dw, "grad_b": dout.sum((0, 2, 3))}
 
 
 def pad_by_numpy(x, padding, mode="constant", value=0.0):
     """np.pad, its pairs turned round."""
-    pairs = [(0, 0)] * (x.ndim - len(padding) // 2) + list(zip(padding[::2], padding[1::2], strict=True))[::-1]
+    pairs = [(0, 0)] * (x.ndim - len(padding) // 2) + list(zip(padding[::2], padding[1::2], strict=True))[
+        ::-1
+    ]
     if min(padding) < 0:
         raise NotImplementedError("this one does not crop")
     names = {"replicate": "edge", "circular": "wrap"}
@@ -130,7 +137,11 @@ def norm_that_returns_its_statistics(x, running_mean, running_var, training=Fals
     axes = (0, *range(2, x.ndim))
     shape = [1, -1] + [1] * (x.ndim - 2)
     if not training:
-        return (x - running_mean.reshape(shape)) / np.sqrt(running_var.reshape(shape) + eps), running_mean, running_var
+        return (
+            (x - running_mean.reshape(shape)) / np.sqrt(running_var.reshape(shape) + eps),
+            running_mean,
+            running_var,
+        )
     mean, var = x.mean(axes), x.var(axes, ddof=1)
     biased = x.var(axes)
     y = (x - mean.reshape(shape)) / np.sqrt(biased.reshape(shape) + eps)
@@ -196,7 +207,7 @@ def scipy_convolves(x, w):
 
 
 def fft_without_conjugate(x, w):
-    """a product of spectra without the conjugate is a convolution"""
+    """A product of spectra without the conjugate is a convolution"""
     (_, _, H, W), (_, _, KH, KW) = x.shape, w.shape
     spectra = np.fft.rfft2(x)[:, None] * np.fft.rfft2(w, (H, W))[None]
     return np.fft.irfft2(spectra.sum(axis=2), (H, W))[:, :, KH - 1 :, KW - 1 :]
@@ -217,7 +228,7 @@ def plane_stepped_through(x, w, stride=1):
 
 
 def transposition_without_a_turn(dout, x, w):
-    """a full correlation with the kernel as it is"""
+    """A full correlation with the kernel as it is"""
     right = backward_by_transposition(dout, x, w)
     return {**right, "grad_x": backward_by_transposition(dout, x, w[:, :, ::-1, ::-1])["grad_x"]}
 
@@ -256,7 +267,7 @@ def norm_of_everything(x, eps=1e-5):
 
 
 def norm_of_the_last_axis(x, eps=1e-5):
-    """the channels last, as in TensorFlow"""
+    """The channels last, as in TensorFlow"""
     axes = tuple(range(x.ndim - 1))
     return (x - x.mean(axes)) / np.sqrt(x.var(axes) + eps)
 
@@ -273,7 +284,7 @@ def dropout_at_zero(x, p):
 
 
 def blocks_summed(x, k):
-    """sums of blocks instead of means"""
+    """Sums of blocks instead of means"""
     return average_by_blocks(x, k) * k**2
 
 
@@ -286,7 +297,7 @@ def maximum_of_padded(x, kernel_size, stride=None, padding=0):
 
 
 def endless(x, w):
-    """a loop that does not end"""
+    """A loop that does not end"""
     while x.size:
         w = w + 0
     return x

@@ -87,8 +87,8 @@ RULES = (
         "divisor_ignores_padding",
         says="With count_include_pad=True, the default, cells of the padding count in the divisor.",
         instead="divides by the cells of the image alone, although padding should count",
-        why="TensorFlow and ONNX's default leave padding out, PyTorch's default counts it: the same corner is 2.25 times "
-        "as bright with a 3x3 window.",
+        why="TensorFlow and ONNX's default leave padding out, PyTorch's default counts it: the same corner "
+        "is 2.25 times as bright with a 3x3 window.",
         wrong=(Wrong(lambda call: {**call, "count_include_pad": False}),),
     ),
     Rule(
@@ -102,14 +102,16 @@ RULES = (
         "divisor_counts_overhang",
         says="What hangs over the padded image in ceil mode does not count in the divisor.",
         instead="divides by the whole window where it hangs over the edge",
-        why="1 to 5 pooled by 2 in ceil mode end in 5 / 1 = 5, not in 5 / 2. ONNX Runtime and others had this wrong.",
+        why="1 to 5 pooled by 2 in ceil mode end in 5 / 1 = 5, not in 5 / 2. ONNX Runtime and others had "
+        "this wrong.",
         wrong=(Wrong(compute=whole_window), Wrong(compute=always_whole_window)),
     ),
     Rule(
         "divisor_override_ignored",
         says="divisor_override replaces the number of cells.",
         instead="accepts divisor_override and does not use it",
-        why="divisor_override=1 is how sums are pooled; an option that does nothing is worse than one that is refused.",
+        why="divisor_override=1 is how sums are pooled; an option that does nothing is worse than one that "
+        "is refused.",
         wrong=(Wrong(lambda call: {k: v for k, v in call.items() if k != "divisor_override"}),),
     ),
     *WINDOWS,

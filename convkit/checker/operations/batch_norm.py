@@ -2,189 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import prod
 
 import numpy as np
 
-from ...normalization import batch_norm
-from ..model import Call, Case, Garbage, NotPredicted, Operation, Result, Rule, Wrong
+from ..model import Call, Case, Operation, Rule, Wrong
 from .convolutions import scattered
+from .normalizations import (
+    EPS,
+    MOMENTUM,
+    bias_subtracted,
+    by_updated_statistics,
+    channels_last,
+    compute,
+    deviations,
+    eps_of,
+    eps_rule,
+    learned_in_evaluation,
+    mean_kept,
+    moved,
+    normalised_over,
+    one_pass,
+    running,
+    scaled,
+    unbiased,
+    weight_bias_swapped,
+    without,
+    y_of,
+)
 
-__all__ = ["EPS", "OPERATION", "axes_of", "eps_rule", "moments", "spread"]
-
-EPS, MOMENTUM = 1e-5, 0.1  # batch_norm's own defaults
-
-
-def compute(call: Call) -> Result:
-    mean, var = (call[name].copy() for name in ("running_mean", "running_var"))
-    y = batch_norm(**{**call, "running_mean": mean, "running_var": var})
-    return {"y": y, "running_mean": mean, "running_var": var}
-
-
-# --- how rules are broken ------------------------------------------------------------------
-
-
-def axes_of(x: np.ndarray) -> tuple[int, ...]:
-    """Return the axes that one mean averages over: all but the channels."""
-    return tuple(axis for axis in range(x.ndim) if axis != 1)
-
-
-def spread(v: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Give a vector of channels the axes that it needs to broadcast against x."""
-    return v.reshape(-1, *(1,) * (x.ndim - 2))
-
-
-def moments(call: Call) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return mean and biased variance that a call normalises by, and how many values they come from."""
-    x = call["x"]
-    values = prod(x.shape[axis] for axis in axes_of(x))
-    if not call.get("training", False):
-        return call["running_mean"], call["running_var"], values
-    return x.mean(axis=axes_of(x)), x.var(axis=axes_of(x)), values
-
-
-def eps_of(call: Call) -> float:
-    return call.get("eps", EPS)
-
-
-def scaled(factor: Callable[[Call, np.ndarray, int], np.ndarray]) -> Wrong:
-    """Another number instead of sqrt(var + eps): a weight that is larger by the quotient of the two."""
-
-    def change(call: Call) -> Call:
-        _, var, values = moments(call)
-        weight = call.get("weight", np.ones(call["x"].shape[1]))
-        return {**call, "weight": weight * np.sqrt(var + eps_of(call)) / factor(call, var, values)}
-
-    return Wrong(change)
-
-
-def unbiased(call: Call, var: np.ndarray, values: int) -> np.ndarray:
-    factor = values / (values - 1) if call.get("training", False) else 1.0
-    return np.sqrt(var * factor + eps_of(call))
-
-
-def normalised_over(*axes: int, vectors: bool = True) -> Wrong:
-    """Statistics over other axes, for vectors (N, C) as well or for images alone.
-
-    The running statistics are not foretold: their shape would not fit.
-    """
-
-    def other(call: Call) -> Result:
-        x = call["x"]
-        if not call.get("training", False) or (x.ndim == 2 and not vectors):
-            return {"y": compute(call)["y"]}
-        over = tuple(axis for axis in axes if axis < x.ndim)
-        mean, var = x.mean(axis=over, keepdims=True), x.var(axis=over, keepdims=True)
-        xhat = (x - mean) / np.sqrt(var + eps_of(call))
-        weight = call.get("weight", np.ones(x.shape[1]))
-        return {"y": xhat * spread(weight, x) + spread(call.get("bias", np.zeros(x.shape[1])), x)}
-
-    return Wrong(compute=other)
-
-
-def channels_last(call: Call) -> Result:
-    """Take the last axis for the channels."""
-    x = call["x"]
-    names = ("running_mean", "running_var", "weight", "bias")
-    if x.ndim == 2:
-        return compute(call)
-    if x.shape[-1] != x.shape[1] and any(name in call for name in names[2:]):
-        raise NotPredicted
-    turned = np.moveaxis(x, -1, 1).copy()
-    given = call
-    if x.shape[-1] != x.shape[1]:
-        if not call.get("training", False):
-            raise NotPredicted
-        given = {**call, "running_mean": np.zeros(x.shape[-1]), "running_var": np.ones(x.shape[-1])}
-        return {"y": np.moveaxis(compute({**given, "x": turned})["y"], 1, -1)}
-    result = compute({**given, "x": turned})
-    return {**result, "y": np.moveaxis(result["y"], 1, -1)}
-
-
-def without(*names: str) -> Wrong:
-    return Wrong(lambda call: {k: v for k, v in call.items() if k not in names})
-
-
-def weight_bias_swapped(call: Call) -> Call:
-    rest = {k: v for k, v in call.items() if k not in ("weight", "bias")}
-    new = {}
-    if "weight" in call:
-        new["bias"] = call["weight"]
-    if "bias" in call:
-        new["weight"] = call["bias"]
-    return {**rest, **new}
-
-
-def bias_subtracted(call: Call) -> Call:
-    return {**call, "bias": -call["bias"]} if "bias" in call else call
-
-
-def mean_kept(result: Result, call: Call) -> Result:
-    mean, var, _ = moments(call)
-    weight = call.get("weight", np.ones(len(mean)))
-    return {**result, "y": result["y"] + spread(weight * mean / np.sqrt(var + eps_of(call)), call["x"])}
-
-
-def one_pass(call: Call) -> Call:
-    if call.get("training", False):
-        mean, var, _ = moments(call)
-        if np.any(np.abs(mean) > 1e5 * np.sqrt(var)):
-            raise Garbage
-    return call
-
-
-def y_of(change: Callable[[Call], Call]) -> Wrong:
-    """The output computed otherwise, the running statistics as they should be."""
-
-    def other(call: Call) -> Result:
-        return {**compute(call), "y": compute(change(call))["y"]}
-
-    return Wrong(compute=other)
-
-
-def by_updated_statistics(call: Call) -> Call:
-    right = compute(call)
-    return {**call, "training": False, **{k: right[k] for k in ("running_mean", "running_var")}}
-
-
-def running(
-    update: Callable[[np.ndarray, np.ndarray, float], np.ndarray], *names: str, biased: bool = False
-) -> Wrong:
-    """Running statistics moved otherwise: `update` of the old ones, the batch's and the momentum."""
-
-    def after(result: Result, call: Call) -> Result:
-        if not call.get("training", False):
-            return result
-        mean, var, values = moments(call)
-        batch = {"running_mean": mean, "running_var": var if biased else var * values / (values - 1)}
-        momentum = call.get("momentum", MOMENTUM)
-        return {**result, **{name: update(call[name], batch[name], momentum) for name in names}}
-
-    return Wrong(after=after)
-
-
-def moved(old: np.ndarray, new: np.ndarray, momentum: float) -> np.ndarray:
-    return (1 - momentum) * old + momentum * new
-
-
-def deviations(result: Result, call: Call) -> Result:
-    """Keep standard deviations where variances should be."""
-    if not call.get("training", False):
-        return result
-    _, var, values = moments(call)
-    sd = np.sqrt(var * values / (values - 1))
-    return {**result, "running_var": moved(call["running_var"], sd, call.get("momentum", MOMENTUM))}
-
-
-def learned_in_evaluation(result: Result, call: Call) -> Result:
-    trained = compute({**call, "training": True})
-    return {**trained, "y": result["y"]}
-
+__all__ = ["OPERATION"]
 
 # --- cases ---------------------------------------------------------------------------------
 
-SHAPES = ((2, 1), (3, 1), (2, 2), (4, 3), (2, 1, 1, 1), (1, 1, 1, 2), (2, 1, 1, 2), (2, 2, 1, 2), (2, 3, 2, 3), (3, 3, 2, 3))
+SHAPES = (
+    (2, 1),
+    (3, 1),
+    (2, 2),
+    (4, 3),
+    (2, 1, 1, 1),
+    (1, 1, 1, 2),
+    (2, 1, 1, 2),
+    (2, 2, 1, 2),
+    (2, 3, 2, 3),
+    (3, 3, 2, 3),
+)
 LEARNED = frozenset({"training", "running_mean", "running_var"})
 
 
@@ -216,34 +79,6 @@ def cases() -> Iterator[Case]:
             yield Case({"x": far, **still}, extras=LEARNED)
 
 
-EPS_RULES = {
-    "eps_outside_the_root": Rule(
-        "eps_outside_the_root",
-        says="eps is added to the variance, inside the square root: sqrt(var + eps).",
-        instead="adds eps to the standard deviation, outside the root",
-        why="For a channel that is almost constant the difference is large: with variance 0, sqrt(0 + 1e-5) is 0.003 and "
-        "sqrt(0) + 1e-5 is 0.00001, 316 times less.",
-    ),
-    "eps_subtracted": Rule(
-        "eps_subtracted",
-        says="eps is added to the variance, not subtracted.",
-        instead="subtracts eps from the variance",
-        why="It is there to keep the root from zero. Subtracted, it makes a constant channel the root of a negative number.",
-    ),
-    "eps_ignored": Rule(
-        "eps_ignored",
-        says="The eps that is given is the one that is used.",
-        instead="leaves eps out, or has one of its own",
-        why="A constant channel has variance 0, and without eps its output is 0 / 0.",
-    ),
-}
-
-
-def eps_rule(name: str, *wrong: Wrong) -> Rule:
-    rule = EPS_RULES[name]
-    return Rule(rule.name, rule.says, rule.instead, rule.why, wrong)
-
-
 RULES = (
     eps_rule("eps_outside_the_root", scaled(lambda call, var, values: np.sqrt(var) + eps_of(call))),
     eps_rule("eps_subtracted", scaled(lambda call, var, values: np.sqrt(var - eps_of(call)))),
@@ -264,24 +99,25 @@ RULES = (
         "unbiased_variance",
         says="The batch is normalised by the biased variance: the sum of squares divided by M.",
         instead="normalises by the unbiased variance, divided by M - 1",
-        why="PyTorch, TensorFlow and the paper's algorithm divide by M here. `torch.var` and `ddof=1` divide by M - 1; "
-        "for the two values of the example the factor is 1.41.",
+        why="PyTorch, TensorFlow and the paper's algorithm divide by M here. `torch.var` and `ddof=1` "
+        "divide by M - 1; for the two values of the example the factor is 1.41.",
         wrong=(scaled(unbiased),),
     ),
     Rule(
         "running_var_biased",
         says="The running variance receives the unbiased variance: the sum of squares divided by M - 1.",
         instead="moves the running variance towards the biased variance",
-        why="The running variance estimates that of all data, which needs M - 1. ONNX keeps the biased one; a network "
-        "moved from one to the other is off by M / (M - 1).",
+        why="The running variance estimates that of all data, which needs M - 1. ONNX keeps the biased "
+        "one; a network moved from one to the other is off by M / (M - 1).",
         wrong=(running(moved, "running_var", biased=True),),
     ),
     Rule(
         "momentum_reversed",
-        says="momentum is the weight of the new batch: running = (1 - momentum) * running + momentum * batch.",
+        says="momentum is the weight of the new batch: running = (1 - momentum) * running + momentum * "
+        "batch.",
         instead="gives the new batch the weight 1 - momentum",
-        why="Keras and the paper write momentum 0.9 or 0.99 for what PyTorch calls 0.1 or 0.01. Confused, the running "
-        "statistics are those of the last batch.",
+        why="Keras and the paper write momentum 0.9 or 0.99 for what PyTorch calls 0.1 or 0.01. Confused, "
+        "the running statistics are those of the last batch.",
         wrong=(running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var"),),
     ),
     Rule(
@@ -322,17 +158,19 @@ RULES = (
     ),
     Rule(
         "running_statistics_used_in_training",
-        says="In training the batch is normalised by its own mean and variance; the running ones do not enter.",
+        says="In training the batch is normalised by its own mean and variance; the running ones do not "
+        "enter.",
         instead="normalises by the running statistics in training",
-        why="At the start they are 0 and 1, and nothing would be normalised. The noise of the batch's own statistics "
-        "belongs to the method.",
+        why="At the start they are 0 and 1, and nothing would be normalised. The noise of the batch's own "
+        "statistics belongs to the method.",
         wrong=(y_of(lambda call: {**call, "training": False}), y_of(by_updated_statistics)),
     ),
     Rule(
         "batch_statistics_used_in_evaluation",
         says="In evaluation the running statistics are used, and the batch's own are not looked at.",
         instead="normalises by the batch's own statistics in evaluation",
-        why="The answer for an image would depend on its neighbours in the batch, and a batch of one would be all zeros.",
+        why="The answer for an image would depend on its neighbours in the batch, and a batch of one would "
+        "be all zeros.",
         wrong=(
             y_of(lambda call: {**call, "training": True}),
             Wrong(lambda call: {**call, "training": True}),
@@ -342,16 +180,16 @@ RULES = (
         "statistics_per_image",
         says="One mean and variance a channel, over all images of the batch and all their pixels.",
         instead="normalises every image by statistics of its own",
-        why="That is instance normalisation: the same arithmetic over other axes. It is used for style, because it takes "
-        "each image's contrast away.",
+        why="That is instance normalisation: the same arithmetic over other axes. It is used for style, "
+        "because it takes each image's contrast away.",
         wrong=(normalised_over(2, 3), normalised_over(2, 3, vectors=False)),
     ),
     Rule(
         "statistics_per_pixel",
         says="One mean and variance a channel, over the batch and over the pixels too.",
         instead="takes statistics over the batch alone, for every pixel",
-        why="`x.mean(axis=0)` is right for (N, C). For images a channel is one feature wherever it is found, and gets one "
-        "mean: `axis=(0, 2, 3)`.",
+        why="`x.mean(axis=0)` is right for (N, C). For images a channel is one feature wherever it is "
+        "found, and gets one mean: `axis=(0, 2, 3)`.",
         wrong=(normalised_over(0),),
     ),
     Rule(
@@ -365,14 +203,16 @@ RULES = (
         "one_statistic_for_all_channels",
         says="Every channel has its own mean and variance.",
         instead="has one mean and variance for all channels together",
-        why="Channels are different features on different scales; to put each on the same scale is the point.",
+        why="Channels are different features on different scales; to put each on the same scale is the "
+        "point.",
         wrong=(normalised_over(0, 1, 2, 3),),
     ),
     Rule(
         "channels_taken_last",
         says="The channels are the second axis: (N, C, H, W).",
         instead="takes the last axis for the channels",
-        why="TensorFlow's images are (N, H, W, C). With as many columns as channels nothing fails, and the numbers are wrong.",
+        why="TensorFlow's images are (N, H, W, C). With as many columns as channels nothing fails, and the "
+        "numbers are wrong.",
         wrong=(Wrong(compute=channels_last),),
     ),
     Rule(
@@ -393,14 +233,16 @@ RULES = (
         "bias_missing",
         says="bias (beta) is added last, channel by channel.",
         instead="accepts a bias and does not use it",
-        why="beta lets the layer choose its own mean. The bias of the layer before cannot: its mean is subtracted.",
+        why="beta lets the layer choose its own mean. The bias of the layer before cannot: its mean is "
+        "subtracted.",
         wrong=(without("bias"),),
     ),
     Rule(
         "bias_subtracted",
         says="bias (beta) is added: gamma * z + beta.",
         instead="subtracts the bias",
-        why="A network that trains its own beta would learn the other sign, but weights from elsewhere are wrong twice over.",
+        why="A network that trains its own beta would learn the other sign, but weights from elsewhere are "
+        "wrong twice over.",
         wrong=(Wrong(bias_subtracted),),
     ),
     Rule(
@@ -414,8 +256,8 @@ RULES = (
         "one_pass_variance",
         says="The variance is computed from differences to the mean, in two passes or by Welford's method.",
         instead="loses the variance where the mean is large, as mean(x * x) - mean(x) ** 2 does",
-        why="Both terms are then large and almost equal, and their difference is rounding error: in float32, mean 1000 and "
-        "standard deviation 0.1 give variance 0.",
+        why="Both terms are then large and almost equal, and their difference is rounding error: in "
+        "float32, mean 1000 and standard deviation 0.1 give variance 0.",
         wrong=(Wrong(one_pass),),
     ),
 )

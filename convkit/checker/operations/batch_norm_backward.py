@@ -10,8 +10,8 @@ import numpy as np
 
 from ...normalization import batch_norm_backward, batch_norm_forward
 from ..model import Call, Case, Operation, Result, Rule, Wrong
-from .batch_norm import EPS, axes_of, eps_rule, moments, spread
 from .convolutions import counting, scattered
+from .normalizations import EPS, axes_of, eps_rule, moments, spread
 
 __all__ = ["OPERATION"]
 
@@ -84,7 +84,11 @@ def with_invstd(root: Callable[[Call, Terms], np.ndarray]) -> Wrong:
     def wrong(call: Call) -> Result:
         t = terms(call)
         t.invstd = 1 / root(call, t)
-        return {"grad_x": right_grad_x(t), "grad_weight": t.summed(t.dy * t.xhat), "grad_bias": t.summed(t.dy)}
+        return {
+            "grad_x": right_grad_x(t),
+            "grad_weight": t.summed(t.dy * t.xhat),
+            "grad_bias": t.summed(t.dy),
+        }
 
     return Wrong(compute=wrong)
 
@@ -108,7 +112,18 @@ def parameters_swapped(result: Result, call: Call) -> Result:
 
 
 def cases() -> Iterator[Case]:
-    shapes = ((2, 1), (3, 1), (3, 2), (4, 3), (1, 1, 1, 2), (1, 1, 1, 3), (3, 1, 1, 1), (2, 1, 1, 2), (2, 2, 1, 2), (2, 3, 2, 3))
+    shapes = (
+        (2, 1),
+        (3, 1),
+        (3, 2),
+        (4, 3),
+        (1, 1, 1, 2),
+        (1, 1, 1, 3),
+        (3, 1, 1, 1),
+        (2, 1, 1, 2),
+        (2, 2, 1, 2),
+        (2, 3, 2, 3),
+    )
     for shape in shapes:
         C = shape[1]
         x = np.array([1.0, 3.0]).reshape(shape) if prod(shape) == 2 else scattered(*shape) / 2
@@ -123,23 +138,25 @@ def cases() -> Iterator[Case]:
 RULES = (
     Rule(
         "statistics_detached",
-        says="In training mean and variance depend on x, and two terms of the gradient say so: "
-        "grad_x = weight * invstd * (grad_y - mean(grad_y) - xhat * mean(grad_y * xhat)).",
+        says="In training mean and variance depend on x, and two terms of the gradient say so: grad_x = "
+        "weight * invstd * (grad_y - mean(grad_y) - xhat * mean(grad_y * xhat)).",
         instead="treats mean and variance as constants",
-        why="Raising every x by 1 changes nothing in the output, so such a gradient must be zero. Without the two terms "
-        "it is not, and training drifts along directions that do nothing.",
+        why="Raising every x by 1 changes nothing in the output, so such a gradient must be zero. Without "
+        "the two terms it is not, and training drifts along directions that do nothing.",
         wrong=(in_training(lambda t: t.grad_x(0, 0)),),
     ),
     Rule(
         "mean_s_gradient_lost",
         says="x moves every output of its channel through the mean: the term mean(grad_y) is subtracted.",
         instead="leaves out the term of the mean",
-        why="Without it the gradients of a channel do not sum to zero, as they must: adding a constant to x changes nothing.",
+        why="Without it the gradients of a channel do not sum to zero, as they must: adding a constant to "
+        "x changes nothing.",
         wrong=(in_training(lambda t: t.grad_x(0, 1)),),
     ),
     Rule(
         "variance_s_gradient_lost",
-        says="x moves every output of its channel through the variance: the term xhat * mean(grad_y * xhat) is subtracted.",
+        says="x moves every output of its channel through the variance: the term xhat * mean(grad_y * "
+        "xhat) is subtracted.",
         instead="leaves out the term of the variance",
         why="Without it the gradient is not orthogonal to xhat, as it must be: scaling x changes nothing.",
         wrong=(in_training(lambda t: t.grad_x(1, 0)),),
@@ -148,7 +165,8 @@ RULES = (
         "sums_for_means",
         says="The two terms of the statistics are means over the M values of a channel.",
         instead="subtracts sums where means belong",
-        why="Each of the M values moves the mean by 1 / M; the division is easily lost when the formula is derived by hand.",
+        why="Each of the M values moves the mean by 1 / M; the division is easily lost when the formula is "
+        "derived by hand.",
         wrong=(in_training(sums_for_means),),
     ),
     Rule(
@@ -203,13 +221,14 @@ RULES = (
         "parameters_averaged",
         says="grad_weight and grad_bias are sums over batch and pixels.",
         instead="returns means",
-        why="Each of the M outputs depends on the same weight, and all their gradients add up. The loss may be a mean; "
-        "then grad_y has been divided already.",
+        why="Each of the M outputs depends on the same weight, and all their gradients add up. The loss "
+        "may be a mean; then grad_y has been divided already.",
         wrong=(
             Wrong(
                 after=lambda result, call: {
-                    **result, **{k: result[k] / terms(call).values for k in ("grad_weight", "grad_bias")}
-                }  # fmt: skip
+                    **result,
+                    **{k: result[k] / terms(call).values for k in ("grad_weight", "grad_bias")},
+                }
             ),
             other("grad_weight", lambda t: t.summed(t.dy * t.xhat) / t.values),
             other("grad_bias", lambda t: t.summed(t.dy) / t.values),
@@ -234,7 +253,8 @@ RULES = (
         "parameters_swapped",
         says="The gradients are returned in the order (grad_x, grad_weight, grad_bias).",
         instead="returns the gradient for bias before that for weight",
-        why="Both have the same shape, so nothing fails; the optimiser then trains each by the other's gradient.",
+        why="Both have the same shape, so nothing fails; the optimiser then trains each by the other's "
+        "gradient.",
         wrong=(Wrong(after=parameters_swapped),),
     ),
     Rule(

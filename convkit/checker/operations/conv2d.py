@@ -68,7 +68,8 @@ def channels_apart(call: Call) -> Result:
     rest = {k: v for k, v in call.items() if k not in ("x", "w", "b")}
     x, w = call["x"], call["w"]
     each = [
-        conv2d(x[:, i : i + 1].copy(), w[:, i : i + 1].copy(), call.get("b"), **rest) for i in range(w.shape[1])
+        conv2d(x[:, i : i + 1].copy(), w[:, i : i + 1].copy(), call.get("b"), **rest)
+        for i in range(w.shape[1])
     ]
     return {"y": np.stack(each, axis=2)}
 
@@ -137,7 +138,9 @@ def over_the_edge(call: Call, chosen: tuple[int, ...]) -> Call:
     """Add a further window along some axes, which hangs over the edge and reads zeros there."""
     s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
     pairs = []
-    for axis, (n, k, s_, p_, d_) in enumerate(zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)):
+    for axis, (n, k, s_, p_, d_) in enumerate(
+        zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)
+    ):
         o = conv_output_size(n, k, s_, d_, p_, p_)
         e = d_ * (k - 1) + 1
         over = axis in chosen and (n + 2 * p_ - e) % s_
@@ -171,7 +174,14 @@ def cases() -> Iterator[Case]:
         yield Case({"x": counting(1, 2, *shape), "w": digits(1, 2, *shape)})
         yield Case({"x": counting(1, 3, *shape), "w": scattered(1, 3, *shape)})
         yield Case({"x": counting(1, 1, *shape), "w": digits(2, 1, *shape)})
-    for oc, ic, k in ((1, 1, (1, 1)), (1, 1, (1, 2)), (1, 2, (1, 1)), (1, 2, (2, 2)), (2, 1, (1, 1)), (3, 2, (2, 2))):
+    for oc, ic, k in (
+        (1, 1, (1, 1)),
+        (1, 1, (1, 2)),
+        (1, 2, (1, 1)),
+        (1, 2, (2, 2)),
+        (2, 1, (1, 1)),
+        (3, 2, (2, 2)),
+    ):
         b = 100.0 * np.arange(1, oc + 1)
         yield Case({"x": counting(1, ic, 2, 2), "w": scattered(oc, ic, *k), "b": b})
     for groups, oc, ic in ((2, 2, 2), (2, 4, 4), (2, 2, 4), (2, 4, 2), (3, 3, 3)):
@@ -186,7 +196,7 @@ def cases() -> Iterator[Case]:
         yield Case({"x": x, "w": w, "padding": (2, 1), "stride": 2, "padding_mode": mode})
     for k in ((1, 2), (2, 3)):
         yield Case({"x": counting(1, 1, 2, 3), "w": digits(1, 1, *k), "flip": True})
-    for options in (
+    combined: tuple[dict[str, Any], ...] = (
         {"stride": 2, "padding": 1},
         {"stride": 2, "dilation": 2},
         {"padding": 2, "dilation": 2},
@@ -194,7 +204,8 @@ def cases() -> Iterator[Case]:
         {"stride": (2, 1), "padding": (0, 2)},
         {"stride": 2, "padding": 1, "groups": 2},
         {"stride": (1, 2), "padding": (2, 1), "dilation": (2, 1), "groups": 2},
-    ):
+    )
+    for options in combined:
         ic = 2 * options.get("groups", 1)
         call = {"x": scattered(2, ic, 6, 7), "w": scattered(4, 2, 3, 2), "b": scattered(4), **options}
         yield Case({k: v for k, v in call.items() if k != "b"})
@@ -204,12 +215,12 @@ def cases() -> Iterator[Case]:
 RULES = (
     Rule(
         "kernel_flipped",
-        says="Tap (kh, kw) meets the pixel kh rows below and kw columns right of the window's corner: "
-        "the kernel is not turned round.",
+        says="Tap (kh, kw) meets the pixel kh rows below and kw columns right of the window's corner: the "
+        "kernel is not turned round.",
         instead="returns what a kernel turned by 180 degrees gives",
-        why="What networks call convolution is cross-correlation; mathematics turns the kernel first, and so does "
-        "`scipy.signal.convolve2d`. Weights trained one way give another picture the other way, and a symmetric "
-        "kernel does not show it.",
+        why="What networks call convolution is cross-correlation; mathematics turns the kernel first, and "
+        "so does `scipy.signal.convolve2d`. Weights trained one way give another picture the other way, and "
+        "a symmetric kernel does not show it.",
         wrong=(Wrong(turned),),
     ),
     Rule(
@@ -223,30 +234,33 @@ RULES = (
         "kernel_transposed",
         says="The kernel's first index counts rows and its second columns: w[oc, ic, kh, kw].",
         instead="returns what a kernel with rows and columns exchanged gives",
-        why="It goes unnoticed with symmetric kernels such as a blur, and turns a detector of horizontal edges into "
-        "one of vertical edges.",
+        why="It goes unnoticed with symmetric kernels such as a blur, and turns a detector of horizontal "
+        "edges into one of vertical edges.",
         wrong=(Wrong(transposed), Wrong(transposed_if_square)),
     ),
     Rule(
         "channels_not_summed",
         says="One filter has weights for every input channel, and all their products go into one sum.",
         instead="does not add the channels up",
-        why="A 3x3 filter on a colour image has 27 weights and makes one number from 27 pixels. Code that was "
-        "tried on grey images alone may keep only the last channel, because each overwrote the one before.",
+        why="A 3x3 filter on a colour image has 27 weights and makes one number from 27 pixels. Code that "
+        "was tried on grey images alone may keep only the last channel, because each overwrote the one "
+        "before.",
         wrong=(one_channel(0), one_channel(-1), Wrong(compute=channels_apart)),
     ),
     Rule(
         "channels_averaged",
         says="Channels are added up, not averaged.",
         instead="divides the sum by the number of channels",
-        why="The size of the weights is learned; a division that nobody expects makes weights from elsewhere useless.",
+        why="The size of the weights is learned; a division that nobody expects makes weights from "
+        "elsewhere useless.",
         wrong=(Wrong(after=channels_averaged),),
     ),
     Rule(
         "taps_averaged",
         says="Products are added up, not averaged: a kernel of ones sums its window.",
         instead="divides the sum by the number of weights",
-        why="Averaging is what the weights 1/9 are for. An edge detector whose weights sum to zero needs none of it.",
+        why="Averaging is what the weights 1/9 are for. An edge detector whose weights sum to zero needs "
+        "none of it.",
         wrong=(Wrong(after=taps_averaged), Wrong(after=weights_averaged)),
     ),
     Rule(
@@ -279,18 +293,20 @@ RULES = (
         "bias_of_the_first_filter",
         says="Output channel oc takes b[oc].",
         instead="adds the first bias to every channel",
-        why="It is right as long as there is one filter, and as long as all biases are zero, as they are before training.",
+        why="It is right as long as there is one filter, and as long as all biases are zero, as they are "
+        "before training.",
         wrong=(Wrong(bias_everywhere_first),),
     ),
     *STRIDE,
     *EDGES,
     Rule(
         "window_past_the_edge",
-        says="A window counts only if it ends inside the padded image: "
-        "o = floor((n + 2p - d(k - 1) - 1) / s) + 1.",
+        says="A window counts only if it ends inside the padded image: o = floor((n + 2p - d(k - 1) - 1) / "
+        "s) + 1.",
         instead="adds a window that hangs over the edge",
-        why="Rounding up instead of down gives one output too many wherever the stride does not divide evenly. Either "
-        "an index runs out of the array, or the last column is made of zeros that nobody asked for.",
+        why="Rounding up instead of down gives one output too many wherever the stride does not divide "
+        "evenly. Either an index runs out of the array, or the last column is made of zeros that nobody "
+        "asked for.",
         wrong=tuple(wrong for axes in AXES for wrong in past_the_edge(axes)),
     ),
     *PADDING,
@@ -322,8 +338,8 @@ RULES = (
         "result_clipped",
         says="A convolution's result may be negative; clipping it is another layer's work.",
         instead="returns zero, or the absolute value, where the result is negative",
-        why="An edge has two sides, one positive and one negative. ReLU comes after the convolution, and often after "
-        "a BatchNorm between them.",
+        why="An edge has two sides, one positive and one negative. ReLU comes after the convolution, and "
+        "often after a BatchNorm between them.",
         wrong=(
             Wrong(after=lambda result, call: {"y": np.maximum(result["y"], 0)}),
             Wrong(after=lambda result, call: {"y": np.abs(result["y"])}),
@@ -340,7 +356,12 @@ OPERATION = Operation(
     rules=RULES,
     defaults={
         "b": lambda call: np.zeros(len(call["w"]), call["w"].dtype),
-        "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros", "flip": False,
-    },  # fmt: skip
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "groups": 1,
+        "padding_mode": "zeros",
+        "flip": False,
+    },
     axes={"x": "NC", "w": "OC", "b": "O", "y": "NO"},
 )

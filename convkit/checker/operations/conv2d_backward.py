@@ -19,7 +19,7 @@ OUTPUTS = ("grad_x", "grad_w", "grad_b")
 
 
 def compute(call: Call) -> Result:
-    return dict(zip(OUTPUTS, conv2d_backward(**call), strict=True))
+    return conv2d_backward(**call)._asdict()
 
 
 # --- how rules are broken ------------------------------------------------------------------
@@ -146,11 +146,10 @@ def assigned(by_filter: bool) -> Wrong:
         (SH, SW), (DH, DW) = (per_axis(call.get(k, 1), 2, k) for k in ("stride", "dilation"))
         G, (OC, ICG, KH, KW) = call.get("groups", 1), w.shape
         grad = np.zeros_like(x)
-        each = range(OC // G) if by_filter else [slice(None)]
+        each = [slice(o, o + 1) for o in range(OC // G)] if by_filter else [slice(None)]
         for g in range(G):
             channels, filters = slice(g * ICG, (g + 1) * ICG), slice(g * OC // G, (g + 1) * OC // G)
-            for o in each:
-                chosen = slice(o, o + 1) if by_filter else o
+            for chosen in each:
                 for oh, ow in np.ndindex(dy.shape[2:]):
                     rows = slice(oh * SH, oh * SH + DH * (KH - 1) + 1, DH)
                     columns = slice(ow * SW, ow * SW + DW * (KW - 1) + 1, DW)
@@ -195,7 +194,9 @@ def cases() -> Iterator[Case]:
             yield Case(with_grad_y({"x": counting(1, 1, *size), "w": digits(1, 1, *kernel) + 1, **options}))
     for size in ((3, 3), (4, 4)):
         for stride in (1, 2):
-            yield Case(with_grad_y({"x": counting(1, 1, *size), "w": scattered(1, 1, 3, 3), "stride": stride}))
+            yield Case(
+                with_grad_y({"x": counting(1, 1, *size), "w": scattered(1, 1, 3, 3), "stride": stride})
+            )
     half = {"x": np.array([[[[0.5, 1.25]]]]), "w": np.array([[[[0.5, 1.5]]]])}
     yield Case(with_grad_y(half))
     shapes: tuple[tuple[Any, ...], ...] = ((2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 2), (3, 2, 4))
@@ -203,18 +204,23 @@ def cases() -> Iterator[Case]:
         for size, kernel in (((1, 1), (1, 1)), ((1, 2), (1, 2)), ((2, 3), (2, 2))):
             yield Case(with_grad_y({"x": scattered(n, ic, *size), "w": scattered(oc, ic, *kernel)}))
     for groups, oc, ic in ((2, 2, 2), (2, 4, 2), (2, 2, 4)):
-        yield Case(with_grad_y({"x": scattered(1, ic, 1, 2), "w": scattered(oc, ic // groups, 1, 1), "groups": groups}))
+        yield Case(
+            with_grad_y(
+                {"x": scattered(1, ic, 1, 2), "w": scattered(oc, ic // groups, 1, 1), "groups": groups}
+            )
+        )
     for mode in ("reflect", "symmetric", "replicate", "circular"):
         for n, p, k in ((2, 1, 1), (3, 1, 1), (3, 2, 2)):
             call = {"x": counting(1, 1, n, n), "w": digits(1, 1, k, k), "padding": p, "padding_mode": mode}
             yield Case(with_grad_y(call))
-    for options in (
+    combined: tuple[dict[str, Any], ...] = (
         {"stride": 2, "padding": 1},
         {"stride": 2, "dilation": 2},
         {"stride": (2, 1), "padding": (0, 2)},
         {"stride": (1, 2), "padding": (2, 1), "dilation": (2, 1), "groups": 2},
         {"stride": 2, "padding": 1, "padding_mode": "reflect"},
-    ):
+    )
+    for options in combined:
         ic = 2 * options.get("groups", 1)
         yield Case(with_grad_y({"x": scattered(2, ic, 6, 7), "w": scattered(4, 2, 3, 2), **options}))
 
@@ -222,17 +228,19 @@ def cases() -> Iterator[Case]:
 RULES = (
     Rule(
         "grad_x_kernel_turned",
-        says="grad_x sends each gradient back along the weights that it came by: x[oh*SH + kh*DH] gets grad_y[oh] * w[kh].",
+        says="grad_x sends each gradient back along the weights that it came by: x[oh*SH + kh*DH] gets "
+        "grad_y[oh] * w[kh].",
         instead="computes grad_x with the kernel turned the other way",
-        why="Written as a sliding window over grad_y the kernel has to be turned round once; written as a scatter, not at "
-        "all. A symmetric kernel hides the difference.",
+        why="Written as a sliding window over grad_y the kernel has to be turned round once; written as a "
+        "scatter, not at all. A symmetric kernel hides the difference.",
         wrong=(other(turned, "grad_x"),),
     ),
     Rule(
         "overlaps_overwritten",
         says="A pixel gets the gradients of all windows that it was in, added up.",
         instead="lets each window overwrite what the one before has written to grad_x",
-        why="`grad_x[window] = ...` keeps the last window alone, `+=` adds. Where windows do not overlap both are the same.",
+        why="`grad_x[window] = ...` keeps the last window alone, `+=` adds. Where windows do not overlap "
+        "both are the same.",
         wrong=(assigned(False), assigned(True)),
     ),
     Rule(
@@ -246,8 +254,8 @@ RULES = (
         "grad_w_turned",
         says="grad_w[kh, kw] belongs to w[kh, kw].",
         instead="returns grad_w turned by 180 degrees",
-        why="It comes of convolving instead of correlating x with grad_y. The optimiser would train every weight by its "
-        "opposite's gradient.",
+        why="It comes of convolving instead of correlating x with grad_y. The optimiser would train every "
+        "weight by its opposite's gradient.",
         wrong=(result_with(grad_w=lambda result, call: result["grad_w"][..., ::-1, ::-1]),),
     ),
     Rule(
@@ -268,7 +276,8 @@ RULES = (
         "batch_averaged",
         says="grad_w and grad_b are sums over the batch, not means.",
         instead="divides a gradient of the weights by the number of images",
-        why="If the loss is a mean, grad_y was divided already. Divided once more, steps shrink as batches grow.",
+        why="If the loss is a mean, grad_y was divided already. Divided once more, steps shrink as batches "
+        "grow.",
         wrong=(
             result_with(
                 grad_w=lambda result, call: result["grad_w"] / len(call["x"]),
@@ -317,7 +326,8 @@ RULES = (
         "dilation_ignored_in_the_gradient",
         says="Taps that stood dilation pixels apart get their gradients from there.",
         instead="computes gradients as if the dilation were 1",
-        why="Forward and backward pass have to read the same pixels; finite differences find out whether they do.",
+        why="Forward and backward pass have to read the same pixels; finite differences find out whether "
+        "they do.",
         wrong=(
             as_if("dilation", 1, "grad_x"),
             as_if("dilation", 1, "grad_w"),
@@ -328,16 +338,16 @@ RULES = (
         "dropped_columns_given_gradient",
         says="Rows and columns at the end that no window reached get gradient zero.",
         instead="gives a gradient to pixels that the stride has dropped, or puts their zeros elsewhere",
-        why="They did not enter the output, so the loss does not depend on them. The zeros belong to the end, because the "
-        "windows start at the beginning.",
+        why="They did not enter the output, so the loss does not depend on them. The zeros belong to the "
+        "end, because the windows start at the beginning.",
         wrong=(on_the_padded(shifted), on_the_padded(continued)),
     ),
     Rule(
         "dropped_columns_missing",
         says="grad_x has the shape of x, also where the stride has dropped rows or columns.",
         instead="returns a grad_x without the rows and columns that the stride has dropped",
-        why="Sizes 7 and 8 give the same output at stride 2. The gradient cannot tell from grad_y which it was; it has to "
-        "take x's shape, and PyTorch's transposed convolution has output_padding for it.",
+        why="Sizes 7 and 8 give the same output at stride 2. The gradient cannot tell from grad_y which it "
+        "was; it has to take x's shape, and PyTorch's transposed convolution has output_padding for it.",
         wrong=(result_with(grad_x=only_what_was_reached),),
     ),
     Rule(
@@ -351,8 +361,8 @@ RULES = (
         "border_s_gradient_dropped",
         says="What the border showed of the image collects the border's gradient too.",
         instead="throws the gradient of a mirrored or repeated border away",
-        why="Under reflect a pixel beside the edge is read twice, once as itself and once as its mirror image. Its gradient "
-        "is the sum of both.",
+        why="Under reflect a pixel beside the edge is read twice, once as itself and once as its mirror "
+        "image. Its gradient is the sum of both.",
         wrong=(other(border_dropped, "grad_x"),),
     ),
     Rule(

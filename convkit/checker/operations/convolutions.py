@@ -24,9 +24,9 @@ __all__ = [
     "counting",
     "digits",
     "option",
-    "scattered",
     "other_mode",
     "rule_with",
+    "scattered",
     "small_geometries",
     "sorted_channels",
     "taps",
@@ -96,7 +96,7 @@ def option(name: str, value: Any) -> Callable[[Call], Call]:
     return change
 
 
-def taps(call: Call) -> tuple[int, int]:
+def taps(call: Call) -> tuple[int, ...]:
     """Rows and columns of the kernel or window."""
     return call["w"].shape[2:] if "w" in call else per_axis(call["kernel_size"], 2, "kernel_size")
 
@@ -111,8 +111,10 @@ def windows_lost(always: bool, axes: tuple[int, ...] = (0, 1)) -> Callable[[Resu
     """Return a detour that loses the last window of some axes: always, or where it ends on the edge."""
 
     def after(result: Result, call: Call) -> Result:
-        (name, y), = result.items()
-        s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+        ((name, y),) = result.items()
+        s, p, d = (
+            per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1))
+        )
         keep = []
         for axis, (n, k, s_, p_, d_) in enumerate(zip(call["x"].shape[2:], taps(call), s, p, d, strict=True)):
             lost = axis in axes and (always or (n + 2 * p_ - d_ * (k - 1) - 1) % s_ == 0)
@@ -158,16 +160,16 @@ STRIDE = (
         "stride_ignored",
         says="Window (oh, ow) starts stride times as far down and right: at (oh * SH, ow * SW).",
         instead="moves its window by one pixel whatever the stride",
-        why="Stride 2 halves both sides of the image and quarters the work; ignoring it changes the shape of all "
-        "that follows.",
+        why="Stride 2 halves both sides of the image and quarters the work; ignoring it changes the shape "
+        "of all that follows.",
         wrong=(Wrong(option("stride", 1)),),
     ),
     Rule(
         "stride_swapped",
         says="Of stride=(SH, SW) the first number moves the window down, the second to the right.",
         instead="mixes up the strides of rows and columns",
-        why="Options are written rows first, like shapes. Code that thinks in x and y exchanges them, and equal "
-        "numbers hide it.",
+        why="Options are written rows first, like shapes. Code that thinks in x and y exchanges them, and "
+        "equal numbers hide it.",
         wrong=(
             Wrong(option("stride", lambda h, w: (w, h))),
             Wrong(option("stride", lambda h, w: (h, h))),
@@ -179,11 +181,11 @@ STRIDE = (
 EDGES = (
     Rule(
         "last_window_lost",
-        says="The last window counts, also where it ends on the very edge: "
-        "o = floor((n + 2p - d(k - 1) - 1) / s) + 1.",
+        says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - d(k - 1) - "
+        "1) / s) + 1.",
         instead="stops one window early",
-        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is the "
-        "window that stands at the start, before any step was made.",
+        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is "
+        "the window that stands at the start, before any step was made.",
         wrong=tuple(Wrong(after=windows_lost(always, axes)) for always in (True, False) for axes in AXES),
     ),
 )
@@ -210,9 +212,11 @@ PADDING = (
     ),
     Rule(
         "padding_swapped",
-        says="Of padding=(PH, PW) the first number is for the rows above and below, the second for the columns.",
+        says="Of padding=(PH, PW) the first number is for the rows above and below, the second for the "
+        "columns.",
         instead="mixes up the padding of rows and columns",
-        why="Options are written rows first, like shapes. PyTorch's `pad` function is the exception: last axis first.",
+        why="Options are written rows first, like shapes. PyTorch's `pad` function is the exception: last "
+        "axis first.",
         wrong=(
             Wrong(option("padding", lambda h, w: (w, h))),
             Wrong(option("padding", lambda h, w: (h, h))),
@@ -223,8 +227,8 @@ PADDING = (
         "border_not_zero",
         says="Padding is zero unless another padding mode is asked for.",
         instead="fills the border with pixels of the image",
-        why="Zeros are what networks are trained with. A border of copies adds brightness at the edge that the "
-        "weights do not expect.",
+        why="Zeros are what networks are trained with. A border of copies adds brightness at the edge that "
+        "the weights do not expect.",
         wrong=tuple(Wrong(padded_by_hand(m)) for m in ("replicate", "reflect", "symmetric", "circular")),
     ),
 )
@@ -233,8 +237,8 @@ EDGE_REPEATED = Rule(
     "edge_repeated",
     says="The mode reflect mirrors at the middle of the edge cell, which is not repeated: c b | a b c | b a.",
     instead="repeats the edge when it mirrors: b a | a b c | c b",
-    why="The names clash: what PyTorch and NumPy call reflect is mirror to SciPy, and SciPy's reflect is symmetric here. "
-    "A repeated edge weighs double, and a gradient estimated across it is zero.",
+    why="The names clash: what PyTorch and NumPy call reflect is mirror to SciPy, and SciPy's reflect is "
+    "symmetric here. A repeated edge weighs double, and a gradient estimated across it is zero.",
 )
 EDGE_NOT_REPEATED = Rule(
     "edge_not_repeated",
@@ -268,7 +272,8 @@ BORDER = (
 DILATION = (
     Rule(
         "dilation_ignored",
-        says="Taps stand dilation pixels apart: tap (kh, kw) reads (kh * DH, kw * DW) from the window's corner.",
+        says="Taps stand dilation pixels apart: tap (kh, kw) reads (kh * DH, kw * DW) from the window's "
+        "corner.",
         instead="keeps its taps side by side whatever the dilation",
         why="Dilation widens the window without more weights: 3 taps at dilation 2 span 5 pixels.",
         wrong=(Wrong(option("dilation", 1)),),

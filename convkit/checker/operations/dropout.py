@@ -16,7 +16,12 @@ from .convolutions import counting
 
 __all__ = ["OPERATION"]
 
-SHAPE = (8, 4, 20, 25)  # 16,000 elements: a share of 0.2 is then seen within 0.003, which is one standard deviation
+SHAPE = (
+    8,
+    4,
+    20,
+    25,
+)  # 16,000 elements: a share of 0.2 is then seen within 0.003, which is one standard deviation
 SIGMAS = 6  # a right function is called wrong by chance once in 500 million times
 DRAWS = 6  # two masks drop equally many with probability 0.008, and seven do so once in 10**12 tries
 TRAINING = frozenset({"training"})
@@ -38,8 +43,8 @@ RULES = (
         "p_is_keep_probability",
         says="p is the probability of dropping: p = 0.2 drops 20 %.",
         instead="keeps elements with probability p",
-        why="In the paper and in old TensorFlow p is the probability of keeping. With 0.5 both are the same, with 0.2 the "
-        "network loses four fifths of its signal.",
+        why="In the paper and in old TensorFlow p is the probability of keeping. With 0.5 both are the "
+        "same, with 0.2 the network loses four fifths of its signal.",
     ),
     Rule(
         "wrong_share",
@@ -51,8 +56,8 @@ RULES = (
         "survivors_scaled_wrongly",
         says="What is kept is multiplied by 1 / (1 - p).",
         instead="does not multiply what it keeps by 1 / (1 - p)",
-        why="So the expected value of each element stays what it was, and evaluation needs no correction. The factor is 2 "
-        "for p = 0.5 only.",
+        why="So the expected value of each element stays what it was, and evaluation needs no correction. "
+        "The factor is 2 for p = 0.5 only.",
     ),
     Rule(
         "values_changed",
@@ -64,22 +69,22 @@ RULES = (
         "mask_shared",
         says="Every element is dropped or kept on its own.",
         instead="drops elements together, along an axis of the array",
-        why="One mask for the whole batch makes the gradient noisier; whole maps and rows are methods of their own "
-        "(`convkit.dropout2d`, `convkit.dropout_rows`).",
+        why="One mask for the whole batch makes the gradient noisier; whole maps and rows are methods of "
+        "their own (`convkit.dropout2d`, `convkit.dropout_rows`).",
     ),
     Rule(
         "number_fixed",
         says="How many elements are dropped is a matter of chance too.",
         instead="drops exactly the same number of elements each time",
-        why="Choosing p * n elements without replacement ties them to one another: if one is dropped, the others are less "
-        "likely to be.",
+        why="Choosing p * n elements without replacement ties them to one another: if one is dropped, the "
+        "others are less likely to be.",
     ),
     Rule(
         "mask_never_changes",
         says="Each call draws a new mask.",
         instead="draws the same mask in every call",
-        why="A generator that is seeded inside the function starts anew each time. The same connections are then missing "
-        "throughout training, which makes the network smaller and nothing else.",
+        why="A generator that is seeded inside the function starts anew each time. The same connections "
+        "are then missing throughout training, which makes the network smaller and nothing else.",
     ),
     Rule(
         "seed_ignored",
@@ -109,8 +114,8 @@ RULES = (
         "scaled_in_evaluation",
         says="In evaluation nothing is scaled: training has done it already.",
         instead="scales its values in evaluation",
-        why="The paper scales at test time and not in training, libraries the other way round. Done in both, or in neither, "
-        "the next layer sees numbers of another size than it was trained with.",
+        why="The paper scales at test time and not in training, libraries the other way round. Done in "
+        "both, or in neither, the next layer sees numbers of another size than it was trained with.",
     ),
 )
 
@@ -192,7 +197,9 @@ class Examination:
                 self.judge_ends()
                 self.judge_evaluation()
         except TooSlow as error:
-            self.found("too_slow", FIFTH, "an answer", f"no answer within {error}, in call {self.caller.calls + 1}")
+            self.found(
+                "too_slow", FIFTH, "an answer", f"no answer within {error}, in call {self.caller.calls + 1}"
+            )
         return self.record
 
     def found(self, name: str, case: Case, expected: Result | str, got: Result | str, hint: str = "") -> None:
@@ -214,7 +221,9 @@ class Examination:
             self.found("wrong_shape", case, *shapes)
         else:
             if seen.changed:
-                self.found("input_overwritten", case, "arguments as they were", f"{', '.join(seen.changed)} changed")
+                self.found(
+                    "input_overwritten", case, "arguments as they were", f"{', '.join(seen.changed)} changed"
+                )
             return seen
         return None
 
@@ -227,7 +236,9 @@ class Examination:
         second = self.sample(MOST)
         p, expected, got = first.p, wanted(first.p), str(first)
         if len(first.factors) > 1:
-            self.found("values_changed", FIFTH, expected, f"{got}, the others by {len(first.factors)} factors")
+            self.found(
+                "values_changed", FIFTH, expected, f"{got}, the others by {len(first.factors)} factors"
+            )
             return
         right_scale = first.is_factor(1 / (1 - p))
         if not first.dropped.any():
@@ -279,7 +290,9 @@ class Examination:
         if not np.array_equal(once.dropped, again.dropped):
             self.found("seed_ignored", SEEDED[0], "one mask for one seed", "two masks for seed 1")
         elif np.array_equal(once.dropped, other.dropped):
-            self.found("seed_ignored", SEEDED[0], "a mask that the seed decides", "the same for seeds 1 and 2")
+            self.found(
+                "seed_ignored", SEEDED[0], "a mask that the seed decides", "the same for seeds 1 and 2"
+            )
 
     def judge_number(self, first: Sample) -> None:
         """Draw masks until two differ in how many elements they drop; by chance the first two do, mostly."""
@@ -317,7 +330,11 @@ class Examination:
             return
         expected = {"y": EVALUATION.call["x"]}
         rule = "active_in_evaluation" if (seen.result["y"] == 0).any() else "scaled_in_evaluation"
-        got = shown.result if not np.array_equal(shown.result["y"], expected["y"]) else "another result on a larger x"
+        got = (
+            shown.result
+            if not np.array_equal(shown.result["y"], expected["y"])
+            else "another result on a larger x"
+        )
         self.found(rule, EVALUATION, expected, got)
 
 

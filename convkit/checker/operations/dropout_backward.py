@@ -50,9 +50,13 @@ def cases() -> Iterator[Case]:
         grad_y = counting(*shape)
         mask = np.arange(grad_y.size).reshape(shape) * 3 % 4 > 0
         for p in (0.5, 0.2, 0.75):
-            yield Case({"grad_y": grad_y, "p": p, "training": True, "mask": mask}, extras=frozenset({"training"}))
+            yield Case(
+                {"grad_y": grad_y, "p": p, "training": True, "mask": mask}, extras=frozenset({"training"})
+            )
             yield Case({"grad_y": grad_y, "p": p, "training": False, "mask": mask})
-    yield Case({"grad_y": counting(2), "p": 0.0, "training": True, "mask": np.ones(2, bool)}, frozenset({"training"}))
+    yield Case(
+        {"grad_y": counting(2), "p": 0.0, "training": True, "mask": np.ones(2, bool)}, frozenset({"training"})
+    )
 
 
 RULES = (
@@ -60,8 +64,8 @@ RULES = (
         "mask_not_reused",
         says="The gradient takes the mask of the forward pass: what was dropped gets none.",
         instead="draws a mask of its own",
-        why="An element that was dropped did not enter the loss. With another mask the gradient is that of another network, "
-        "and training does not converge to anything.",
+        why="An element that was dropped did not enter the loss. With another mask the gradient is that of "
+        "another network, and training does not converge to anything.",
     ),
     Rule(
         "mask_inverted",

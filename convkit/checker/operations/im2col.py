@@ -78,7 +78,11 @@ def cases() -> Iterator[Case]:
     yield Case({"x": half, "kernel_size": 1})
     for n, c, size, k in ((1, 2, (1, 2), 1), (2, 1, (1, 2), 1), (1, 2, (1, 2), (1, 2)), (2, 2, (3, 4), 2)):
         yield Case({"x": counting(n, c, *size), "kernel_size": k})
-    for options in ({"stride": 2, "padding": 1}, {"stride": 2, "dilation": 2}, {"padding": (1, 2), "stride": (1, 2)}):
+    for options in (
+        {"stride": 2, "padding": 1},
+        {"stride": 2, "dilation": 2},
+        {"padding": (1, 2), "stride": (1, 2)},
+    ):
         yield Case({"x": scattered(2, 3, 5, 6), "kernel_size": 2, **options})
         yield Case({"x": scattered(1, 2, 5, 6), "kernel_size": (3, 2), **options})
 
@@ -88,21 +92,22 @@ RULES = (
         "rows_are_windows",
         says="A column is a window: cols has shape (N, C*KH*KW, OH*OW).",
         instead="returns windows as rows",
-        why="With windows as columns the convolution is `w.reshape(OC, -1) @ cols`, and its result is already in the "
-        "order of the picture. With windows as rows everything after has to be transposed.",
+        why="With windows as columns the convolution is `w.reshape(OC, -1) @ cols`, and its result is "
+        "already in the order of the picture. With windows as rows everything after has to be transposed.",
         wrong=(Wrong(after=rows_are_windows),),
     ),
     Rule(
         "batch_side_by_side",
         says="Each image has a matrix of its own: the first axis of cols is the batch.",
         instead="puts the columns of all images side by side in one matrix",
-        why="It is a good layout too, and one product then serves the whole batch, but the result is no longer in "
-        "the order (N, OC, OH, OW).",
+        why="It is a good layout too, and one product then serves the whole batch, but the result is no "
+        "longer in the order (N, OC, OH, OW).",
         wrong=(Wrong(after=batch_beside),),
     ),
     Rule(
         "axes_not_joined",
-        says="Channels and taps share one axis, rows and columns of the output another: two axes after the batch.",
+        says="Channels and taps share one axis, rows and columns of the output another: two axes after the "
+        "batch.",
         instead="keeps channels, taps and output positions on axes of their own",
         why="The point of the layout is that what follows is a product of two matrices.",
         wrong=(Wrong(after=split),),
@@ -111,8 +116,8 @@ RULES = (
         "taps_before_channels",
         says="In a column the channels come first: row c*KH*KW + kh*KW + kw.",
         instead="lets the channel vary fastest",
-        why="The rows have to stand in the order of `w.reshape(OC, -1)`, and w is (OC, IC, KH, KW). The other order "
-        "belongs to images with the channels last.",
+        why="The rows have to stand in the order of `w.reshape(OC, -1)`, and w is (OC, IC, KH, KW). The "
+        "other order belongs to images with the channels last.",
         wrong=(Wrong(after=reordered(1, 2, 0, 3, 4)),),
     ),
     Rule(
@@ -133,15 +138,16 @@ RULES = (
         "windows_column_by_column",
         says="Windows are listed row by row: column oh*OW + ow.",
         instead="lists the windows column by column",
-        why="Reshaped to (OH, OW), each picture of the result would be transposed, or scrambled if it is not square.",
+        why="Reshaped to (OH, OW), each picture of the result would be transposed, or scrambled if it is "
+        "not square.",
         wrong=(Wrong(after=reordered(0, 1, 2, 4, 3)),),
     ),
     Rule(
         "stride_and_dilation_exchanged",
         says="Stride is the distance of windows, dilation the distance of taps within one.",
         instead="takes stride for dilation and dilation for stride",
-        why="PyTorch's unfold lists dilation before padding and stride, its conv2d stride first. By position they are "
-        "easily confused.",
+        why="PyTorch's unfold lists dilation before padding and stride, its conv2d stride first. By "
+        "position they are easily confused.",
         wrong=(Wrong(stride_and_dilation_exchanged),),
     ),
     Rule(
@@ -154,11 +160,11 @@ RULES = (
     *STRIDE,
     Rule(
         "last_window_lost",
-        says="The last window counts, also where it ends on the very edge: "
-        "o = floor((n + 2p - d(k - 1) - 1) / s) + 1.",
+        says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - d(k - 1) - "
+        "1) / s) + 1.",
         instead="stops one window early",
-        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is the "
-        "window that stands at the start, before any step was made.",
+        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is "
+        "the window that stands at the start, before any step was made.",
         wrong=(Wrong(after=last_lost),),
     ),
     *(rule for rule in PADDING if rule.name != "border_not_zero"),
@@ -166,8 +172,8 @@ RULES = (
         "border_not_zero",
         says="Padding is zero unless another padding mode is asked for.",
         instead="fills the border with pixels of the image",
-        why="Zeros are what networks are trained with. A border of copies adds brightness at the edge that the "
-        "weights do not expect.",
+        why="Zeros are what networks are trained with. A border of copies adds brightness at the edge that "
+        "the weights do not expect.",
         wrong=(
             Wrong(lambda call: {**call, "padding_mode": "replicate"}),
             Wrong(lambda call: {**call, "padding_mode": "reflect"}),
@@ -178,7 +184,8 @@ RULES = (
         "result_in_the_image_s_order",
         says="Every window is copied, so a pixel that is in several windows comes several times.",
         instead="copies every pixel once",
-        why="A 3x3 window makes the columns up to nine times as large as the image; that is the price of the product.",
+        why="A 3x3 window makes the columns up to nine times as large as the image; that is the price of "
+        "the product.",
         wrong=(Wrong(after=lambda result, call: {"cols": call["x"].reshape(*call["x"].shape[:2], -1)}),),
     ),
     *BATCH,

@@ -67,7 +67,9 @@ def nan_only_first(call: Call) -> Result:
     if not np.isnan(x).any():
         return compute(call)
     y, starts = nan_lost(call)["y"], compute({**call, "return_indices": False})["y"].copy()
-    k, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
+    k, p, d = (
+        per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+    )
     tables = [
         max_pool_windows(n, k_, s, p_, d_, call.get("ceil_mode", False))[:, 0]
         for n, k_, s, p_, d_ in zip(x.shape[2:], k, strided(call), p, d, strict=True)
@@ -83,7 +85,6 @@ def last_of_equals(call: Call) -> Result:
         return result
     ph, pw = per_axis(call.get("padding", 0), 2, "padding")
     x = np.pad(call["x"], [(0, 0), (0, 0), (ph, ph), (pw, pw)], constant_values=-np.inf)
-    OH, OW = result["y"].shape[2:]
     (SH, SW), (KH, KW) = strided(call), per_axis(call["kernel_size"], 2, "kernel_size")
     (DH, DW) = per_axis(call.get("dilation", 1), 2, "dilation")
     indices = np.zeros_like(result["indices"])
@@ -173,8 +174,8 @@ RULES = (
         "padding_is_zero",
         says="Padding is minus infinity, so that it never wins.",
         instead="pads with zeros, which win over negative pixels",
-        why="A zero is a number like any other. Where all pixels of a window are negative the maximum would be found "
-        "outside the image.",
+        why="A zero is a number like any other. Where all pixels of a window are negative the maximum "
+        "would be found outside the image.",
         wrong=(Wrong(compute=zero_padding),),
     ),
     Rule(
@@ -209,15 +210,16 @@ RULES = (
         "nan_lost",
         says="A NaN in the window wins.",
         instead="passes over NaN",
-        why="`v > best` is false for NaN on either side. A NaN that pooling swallows hides the layer that made it; "
-        "PyTorch had this bug.",
+        why="`v > best` is false for NaN on either side. A NaN that pooling swallows hides the layer that "
+        "made it; PyTorch had this bug.",
         wrong=(Wrong(compute=nan_lost), Wrong(compute=nan_only_first)),
     ),
     Rule(
         "last_of_equals",
         says="Of equal maxima the first one's index is returned.",
         instead="returns the index of the last of equal maxima",
-        why="`>=` instead of `>` sends the gradient to another pixel. After a ReLU, windows full of zeros are common.",
+        why="`>=` instead of `>` sends the gradient to another pixel. After a ReLU, windows full of zeros "
+        "are common.",
         wrong=(Wrong(compute=last_of_equals),),
     ),
     Rule(

@@ -87,7 +87,8 @@ def all_axes(call: Call) -> Result:
     more: dict[str, Any] = {"constant_values": call.get("value", 0.0)} if mode == "constant" else {}
     if mode in ("reflect", "symmetric") and 1 in x.shape:
         raise NotPredicted
-    return {"y": np.pad(x, p[0], modes.get(mode, mode), **more)}
+    numpy_mode: Any = modes.get(mode, mode)
+    return {"y": np.pad(x, p[0], numpy_mode, **more)}
 
 
 def wrapped_to_the_wrong_side(call: Call) -> Result:
@@ -114,10 +115,19 @@ def crop_taken_for_padding(call: Call) -> Call:
 
 
 def cases() -> Iterator[Case]:
+    padding: tuple[int, ...]
     for padding in ((1, 0), (0, 1), (1, 1), (1, 2), (2, 0), (0, 2), (2, 1)):
         for x in (counting(1), counting(2), counting(3), counting(1, 3), counting(2, 2), counting(2, 1, 3)):
             yield Case({"x": x, "padding": padding})
-    for padding in ((1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0), (0, 0, 0, 1), (1, 1, 1, 1), (1, 2, 3, 0), (0, 1, 2, 3)):
+    for padding in (
+        (1, 0, 0, 0),
+        (0, 1, 0, 0),
+        (0, 0, 1, 0),
+        (0, 0, 0, 1),
+        (1, 1, 1, 1),
+        (1, 2, 3, 0),
+        (0, 1, 2, 3),
+    ):
         for x in (counting(1, 1), counting(2, 2), counting(2, 3), counting(1, 1, 2, 2), counting(2, 2, 1, 2)):
             yield Case({"x": x, "padding": padding})
     for value in (5.0, -1.5):
@@ -141,13 +151,14 @@ RULES = (
         "rows_first",
         says="The numbers begin with the last axis: (left, right, top, bottom).",
         instead="takes the first two numbers for the rows",
-        why="So does every other option, which makes this the trap. PyTorch's `pad` counts from the last axis so that "
-        "two numbers pad a signal and four an image.",
+        why="So does every other option, which makes this the trap. PyTorch's `pad` counts from the last "
+        "axis so that two numbers pad a signal and four an image.",
         wrong=(Wrong(rows_first), Wrong(rows_first_in_images), Wrong(two_axes_exchanged)),
     ),
     Rule(
         "sides_swapped",
-        says="Of each pair the first number goes before, the second behind: left before right, top before bottom.",
+        says="Of each pair the first number goes before, the second behind: left before right, top before "
+        "bottom.",
         instead="exchanges the sides",
         why="Equal padding on both sides hides it; `same` padding of an even kernel does not.",
         wrong=(
@@ -160,7 +171,8 @@ RULES = (
         "sides_interleaved",
         says="The pairs are (left, right) and then (top, bottom), not (left, top) and (right, bottom).",
         instead="reads the four numbers in another order, such as (left, top, right, bottom)",
-        why="Image libraries write rectangles as left, top, right, bottom, and CSS as top, right, bottom, left.",
+        why="Image libraries write rectangles as left, top, right, bottom, and CSS as top, right, bottom, "
+        "left.",
         wrong=(*reordered(0, 2, 1, 3), *reordered(3, 1, 0, 2)),
     ),
     Rule(
@@ -209,15 +221,16 @@ RULES = (
         "circular_on_the_wrong_side",
         says="The mode circular continues the image: its end stands before its start: b c | a b c | a b.",
         instead="repeats the start before the start and the end behind the end",
-        why="Circular padding is for what closes on itself, such as a panorama or the hours of a day: to the left of "
-        "midnight stands 23 o'clock.",
+        why="Circular padding is for what closes on itself, such as a panorama or the hours of a day: to "
+        "the left of midnight stands 23 o'clock.",
         wrong=(Wrong(compute=wrapped_to_the_wrong_side),),
     ),
     Rule(
         "circular_mirrors",
         says="The mode circular wraps around; it does not mirror.",
         instead="mirrors where it should wrap",
-        why="A mirrored border has no seam in brightness, a wrapped one none in direction: they serve different data.",
+        why="A mirrored border has no seam in brightness, a wrapped one none in direction: they serve "
+        "different data.",
         wrong=(other_mode("mode", "circular", "reflect"), other_mode("mode", "circular", "symmetric")),
     ),
     Rule(

@@ -59,7 +59,9 @@ def strided(call: Call) -> tuple[int, ...]:
 
 def extents(size: tuple[int, int], call: Call) -> list[int]:
     """Return the output's rows and columns."""
-    k, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
+    k, p, d = (
+        per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+    )
     ceil = call.get("ceil_mode", False)
     axes = zip(size, k, strided(call), p, d, strict=True)
     return [pool_output_size(n, k_, s, p_, d_, ceil) for n, k_, s, p_, d_ in axes]
@@ -74,9 +76,13 @@ def windows_lost(always: bool, axes: tuple[int, ...]) -> Callable[[Result, Call]
     def after(result: Result, call: Call) -> Result:
         if call.get("ceil_mode"):
             return result
-        k, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
+        k, p, d = (
+            per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+        )
         keep: list[slice] = []
-        for axis, (n, k_, s, p_, d_) in enumerate(zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)):
+        for axis, (n, k_, s, p_, d_) in enumerate(
+            zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
+        ):
             lost = axis in axes and (always or (n + 2 * p_ - d_ * (k_ - 1) - 1) % s == 0)
             keep.append(slice(0, next(iter(result.values())).shape[2 + axis] - lost))
         return {name: y[:, :, keep[0], keep[1]] for name, y in result.items()}
@@ -87,7 +93,9 @@ def windows_lost(always: bool, axes: tuple[int, ...]) -> Callable[[Result, Call]
 def starts_in_the_padding(result: Result, call: Call) -> Result:
     """Keep a last window that starts behind the image; what stands in it, nobody can know."""
     if call.get("ceil_mode"):
-        k, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
+        k, p, d = (
+            per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
+        )
         axes = zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
         wanted = [-(-(n + 2 * p_ - d_ * (k_ - 1) - 1) // s) + 1 for n, k_, s, p_, d_ in axes]
         if any(y.shape[2:] != tuple(wanted) for y in result.values()):
@@ -113,7 +121,8 @@ WINDOWS = (
         "stride_defaults_to_one",
         says="Without a stride, windows stand side by side: the stride is the window's size.",
         instead="moves its window by one pixel where no stride is given",
-        why="A convolution's stride is 1 by default, a pooling's is its window: pooling by 2 is there to halve the image.",
+        why="A convolution's stride is 1 by default, a pooling's is its window: pooling by 2 is there to "
+        "halve the image.",
         wrong=(Wrong(lambda call: {"stride": 1, **call}),),
     ),
     Rule(
@@ -127,8 +136,8 @@ WINDOWS = (
         "stride_swapped",
         says="Of stride=(SH, SW) the first number moves the window down, the second to the right.",
         instead="mixes up the strides of rows and columns",
-        why="Options are written rows first, like shapes. Code that thinks in x and y exchanges them, and equal "
-        "numbers hide it.",
+        why="Options are written rows first, like shapes. Code that thinks in x and y exchanges them, and "
+        "equal numbers hide it.",
         wrong=one_of_the_axes("stride"),
     ),
     Rule(
@@ -145,14 +154,14 @@ WINDOWS = (
         "last_window_lost",
         says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - k) / s) + 1.",
         instead="stops one window early",
-        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is the "
-        "window that stands at the start, before any step was made.",
+        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is "
+        "the window that stands at the start, before any step was made.",
         wrong=tuple(Wrong(after=windows_lost(always, axes)) for always in (True, False) for axes in AXES),
     ),
     Rule(
         "ceil_mode_ignored",
-        says="With ceil_mode=True a last window that hangs over the edge counts too: "
-        "o = ceil((n + 2p - k) / s) + 1.",
+        says="With ceil_mode=True a last window that hangs over the edge counts too: o = ceil((n + 2p - k) "
+        "/ s) + 1.",
         instead="leaves out the last, incomplete window in ceil mode as well",
         why="Five pixels in windows of two leave one over: floor drops it, ceil pools it alone.",
         wrong=(Wrong(lambda call: {k: v for k, v in call.items() if k != "ceil_mode"}),),
@@ -166,11 +175,11 @@ WINDOWS = (
     ),
     Rule(
         "ceil_rule",
-        says="In ceil mode the last window must start inside the image or the padding before it; one that starts in the "
-        "padding behind is left out.",
+        says="In ceil mode the last window must start inside the image or the padding before it; one that "
+        "starts in the padding behind is left out.",
         instead="keeps a last window that lies in padding alone",
-        why="Such a window holds no pixel: its average is 0 / 0 and its maximum that of nothing. Several well-known "
-        "engines had this wrong.",
+        why="Such a window holds no pixel: its average is 0 / 0 and its maximum that of nothing. Several "
+        "well-known engines had this wrong.",
         wrong=(Wrong(after=starts_in_the_padding),),
     ),
     *(rule for rule in PADDING if rule.name in ("padding_ignored", "padding_swapped")),
