@@ -188,7 +188,7 @@ def html(ledger: Ledger, most_rows: int) -> str:
 
     parts = [
         '<figure class="convkit-ledger" style="margin:1em 0;overflow-x:auto">',
-        f"<figcaption style="text-align:left"><b>{escape(str(ledger.output))} of {ledger.op}</b> "
+        f'<figcaption style="text-align:left"><b>{escape(str(ledger.output))} of {ledger.op}</b> '
         f'<span style="opacity:0.75">{escape(ledger.options)}</span></figcaption>',
     ]
     if ledger.rows:
