@@ -247,3 +247,44 @@ def test_the_overlay_of_real_numbers_spreads_them():
 def test_images_without_an_overlay(image, error):
     with pytest.raises(ValueError, match=error):
         explain.receptive_field([{"kernel_size": 3}], 5).overlay(image, 0, 0)
+
+
+# --- pictures ------------------------------------------------------------------------------
+
+
+def test_the_picture_of_coverage_has_every_count_and_crosses_out_what_is_unused():
+    from matplotlib.colors import to_hex
+
+    found = explain.coverage(8, 3, 2, padding=((1, 0), (0, 0)))
+    left, right = explain.pictures.coverage(found).axes
+    assert [text.get_text() for text in left.texts] == [str(v) for v in found.outputs.ravel()]
+    assert [text.get_text() for text in right.texts] == [
+        f"{100 * v:.0f}" for v in found.padding_share.ravel()
+    ]
+    crosses = left.collections[0].get_segments()
+    assert {(int(y), int(x)) for (x, y), _ in crosses[::2]} == set(map(tuple, np.argwhere(found.no_gradient)))
+    assert to_hex(left.collections[0].get_colors()[0]) == explain.style.LINES[1]
+
+
+def test_the_picture_of_a_large_coverage_is_an_image_of_it():
+    found = explain.coverage((40, 30), 5, 3)
+    figure = explain.pictures.coverage(found)
+    assert_equal(np.asarray(figure.axes[0].images[0].get_array()), found.outputs)
+    assert len(figure.axes[0].texts) == 0
+
+
+@pytest.mark.parametrize("photo", [None, np.full((20, 24), 200, np.uint8)])
+def test_the_picture_of_a_field_nests_the_fields_of_its_layers(photo):
+    field = explain.receptive_field([{"kernel_size": 3}, {"kernel_size": (3, 5), "stride": 2}], (20, 24))
+    left, right = explain.pictures.receptive_field(field, 2, 3, photo).axes
+    assert [(p.get_height(), p.get_width()) for p in left.patches] == [(3, 3), (5, 7)]
+    rows, columns = field.cells(2, 3)
+    assert left.patches[-1].get_bbox().extents.tolist() == [
+        columns.start,
+        rows.start,
+        columns.stop,
+        rows.stop,
+    ]
+    seen = np.asarray(right.images[0].get_array())
+    assert seen.shape == (5, 7)
+    assert len(left.images) == (photo is not None)

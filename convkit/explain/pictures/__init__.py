@@ -16,12 +16,14 @@ from .galleries import gallery, masks
 from .images import grey, heat, outlined, overlay, signed
 from .matrix import operator, windows
 from .normalising import before_after, running_averages
+from .seen import coverage, receptive_field
 
 __all__ = [
     "Animation",
     "bars",
     "before_after",
     "columns",
+    "coverage",
     "gallery",
     "grey",
     "heat",
@@ -34,6 +36,7 @@ __all__ = [
     "outlined",
     "overlay",
     "padded",
+    "receptive_field",
     "running_averages",
     "running_sum",
     "signed",
