@@ -214,6 +214,16 @@ def test_outputs_that_are_not_there():
         explain.receptive_field([{"kernel_size": 3}]).paths(0, 0)
 
 
+def test_an_output_in_the_padding_sees_nothing():
+    field = explain.receptive_field([{"kernel_size": 1, "padding": 3}], 4)
+    assert field.cells(0, 9) == (range(0, 0), range(4, 4))
+    assert not field.paths(0, 9).any()
+    with pytest.raises(ValueError, match="sees nothing"):
+        field.overlay(np.ones((4, 4)), 0, 9)
+    with pytest.raises(ValueError, match="sees nothing of the image, only padding"):
+        explain.pictures.receptive_field(field, 0, 9)
+
+
 # --- the overlay ---------------------------------------------------------------------------
 
 

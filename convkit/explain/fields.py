@@ -143,6 +143,12 @@ def _outputs(windows: list[_Window], size: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(o for o in last if o is not None)
 
 
+def _inside(cells: range, n: int) -> range:
+    """Return the cells that are in an image of `n`; none where all are in its padding."""
+    start = min(max(cells.start, 0), n)
+    return range(start, max(min(cells.stop, n), start))
+
+
 @dataclass(frozen=True, repr=False)
 class ReceptiveField:
     """What one output of a network sees: what :func:`receptive_field` returns.
@@ -194,7 +200,7 @@ class ReceptiveField:
             if field.outputs is not None and i >= field.outputs:
                 raise ValueError(f"{name} must be below {field.outputs}, the outputs of that axis, got {i}")
             cells = field.cells(i)
-            found.append(cells if n is None else range(max(cells.start, 0), min(cells.stop, n)))
+            found.append(cells if n is None else _inside(cells, n))
         return found[0], found[1]
 
     def paths(self, oh: int, ow: int) -> np.ndarray:
@@ -275,12 +281,12 @@ class ReceptiveField:
             image = np.stack([grey(p)[..., 0] for p in np.atleast_3d(image).transpose(2, 0, 1)], axis=-1)
         pixels = np.broadcast_to(np.atleast_3d(image), (*image.shape[:2], 3))
         rows, columns = (
-            range(max(r.start, 0), min(r.stop, n))
-            for r, n in zip(self.cells(oh, ow), image.shape[:2], strict=True)
+            _inside(cells, n) for cells, n in zip(self.cells(oh, ow), image.shape[:2], strict=True)
         )
         if not (rows and columns):
             raise ValueError(f"output {oh, ow} sees nothing of an image of {image.shape[:2]} pixels")
-        dimmed = np.round(0.35 * pixels.mean(axis=2, keepdims=True) + 0 * pixels).astype(np.uint8)
+        grey_levels = np.round(0.35 * pixels.mean(axis=2, keepdims=True)).astype(np.uint8)
+        dimmed = np.repeat(grey_levels, 3, axis=2)
         dimmed[rows.start : rows.stop, columns.start : columns.stop] = pixels[
             rows.start : rows.stop, columns.start : columns.stop
         ]

@@ -101,6 +101,8 @@ def receptive_field(field: ReceptiveField, oh: int, ow: int, image: np.ndarray |
     [[5.0, 3.0, 8.0, 6.0], [4.0, 2.0, 9.0, 7.0]]
     """
     ways, (rows, columns) = field.paths(oh, ow), field.cells(oh, ow)
+    if not (rows and columns):
+        raise ValueError(f"output {oh, ow} sees nothing of the image, only padding")
     height, width = ways.shape
     figure = Figure(figsize=(6.8, 3.3 * max(height / width, 0.5) + 0.9), layout="constrained")
     left, right = figure.subplots(1, 2)
