@@ -216,7 +216,7 @@ def test_outputs_that_are_not_there():
 
 def test_an_output_in_the_padding_sees_nothing():
     field = explain.receptive_field([{"kernel_size": 1, "padding": 3}], 4)
-    assert field.cells(0, 9) == (range(0, 0), range(4, 4))
+    assert [len(cells) for cells in field.cells(0, 9)] == [0, 0]
     assert not field.paths(0, 9).any()
     with pytest.raises(ValueError, match="sees nothing"):
         field.overlay(np.ones((4, 4)), 0, 9)
