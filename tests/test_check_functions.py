@@ -189,6 +189,24 @@ def test_a_function_that_takes_no_pairs():
     assert "stride_swapped" in report.unchecked
 
 
+def test_a_function_that_knows_one_number_of_axes():
+    def of_vectors(x, eps=1e-5):
+        _, _ = x.shape
+        return (x - x.mean(0)) / np.sqrt(x.var(0) + eps)
+
+    report = convkit.check(of_vectors, "batch_norm")
+    assert report
+    assert "your function takes no x with 4 axes" in report.skipped
+
+
+def test_a_function_of_planes_is_told_how_to_say_so():
+    def of_a_plane(x, w):
+        _, _ = x.shape
+        return x
+
+    assert "layout='CHW' or 'HW'" in str(convkit.check(of_a_plane, "conv2d"))
+
+
 def test_an_endless_function_is_given_up_and_stopped():
     turns = [0]
 

@@ -47,6 +47,8 @@ class Observation:
         Arguments that the call wrote into.
     notes : list of str
         What is worth saying and breaks no rule.
+    single : bool
+        True if the result is of float32.
     """
 
     result: Result = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Observation:
     unusable: str = ""
     changed: tuple[str, ...] = ()
     notes: list[str] = field(default_factory=list)
+    single: bool = False
 
 
 class Caller:
@@ -128,6 +131,7 @@ class Caller:
             if item is None and len(outputs) > 1 and any(v is not None for v in values):
                 seen.notes.append(f"it returned None for {name}")
                 continue
+            seen.single |= getattr(item, "dtype", None) == np.float32
             whole = name in self.convention.operation.only_with
             array, problem = _as_array(item, given, seen.notes if not whole else [])
             if problem:
@@ -152,10 +156,14 @@ class Caller:
         with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
             warnings.simplefilter("ignore")
             thread.start()
-            thread.join(max(self.left, 0.05))
-            if thread.is_alive():
-                _stop(thread)
-                raise TooSlow(f"{self.seconds:g} s")
+            try:
+                thread.join(max(self.left, 0.05))
+            finally:  # also if the user has no more patience
+                late = thread.is_alive()
+                if late:
+                    _stop(thread)
+        if late:
+            raise TooSlow(f"{self.seconds:g} s")
         self.left -= time.perf_counter() - start
         if self.left < 0:
             raise TooSlow(f"{self.seconds:g} s")

@@ -6,8 +6,9 @@ ones included. One rule is looked for first, then one for each output, then two 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -106,6 +107,10 @@ def _withdrawn(seen: Observation, case: Case, record: Record) -> Observation | N
         reason = f"your function refuses it ({seen.raised.splitlines()[0]})"
         record.skipped[reason] = record.skipped.get(reason, 0) + 1
         return None
+    if seen.single and case.double:
+        reason = "your function works in float32, which does not hold these numbers"
+        record.skipped[reason] = record.skipped.get(reason, 0) + 1
+        return None
     return seen
 
 
@@ -128,7 +133,7 @@ def _names(findings: Iterable[Finding]) -> set[str]:
 
 def diagnose(record: Record) -> list[Finding]:
     """Return the broken rules that explain the results of a record, each with its smallest case."""
-    _forgive_pairs(record)
+    _forgive(record)
     crashed = [i for i, seen in enumerate(record.observations) if seen is not None and seen.raised]
     failing = {name: cases for name in record.operation.outputs if (cases := _failing(record, name))}
     if crashed and (broken := _explanation(record, tuple(failing), 1, crashed)):
@@ -232,21 +237,34 @@ def _finding(record: Record, rule: Rule, i: int, hint: str = "") -> Finding:
     return Finding(rule, case, truth, seen.result, wrong[0] if wrong else next(iter(truth)), hint)
 
 
-def _forgive_pairs(record: Record) -> None:
-    """Leave out the cases with a pair for an option, where the function takes none at all."""
+def _forgive(record: Record) -> None:
+    """Leave out whole kinds of cases that the function does not do: pairs for an option, some rank."""
     cases, observations = record.operation.cases, record.observations
-    for option in record.operation.arguments:
-        paired = [
-            i
-            for i, seen in enumerate(observations)
-            if seen is not None and isinstance(cases[i].call.get(option), tuple)
-        ]
-        single = [i for i, seen in enumerate(observations) if seen is not None and i not in paired]
-        raised = [i for i in paired if (seen := observations[i]) is not None and seen.raised]
-        if paired and raised == paired and any(isinstance(cases[i].call.get(option), int) for i in single):
-            record.skipped[f"your function takes a number for {option}, but no pair"] = len(paired)
-            for i in paired:
+    first = record.operation.arrays[0]
+    ranks = sorted({case.call[first].ndim for case in cases})
+    kinds: dict[str, Callable[[Case], bool]] = {
+        f"your function takes a number for {option}, but no pair": partial(_has_pair, option)
+        for option in record.operation.arguments
+        if any(isinstance(case.call.get(option), int) for case in cases)
+    }
+    for rank in ranks if len(ranks) > 1 else ():
+        kinds[f"your function takes no {first} with {rank} axes"] = partial(_has_rank, first, rank)
+    for reason, is_one in kinds.items():
+        made = [i for i, seen in enumerate(observations) if seen is not None]
+        raised = {i for i in made if (seen := observations[i]) is not None and seen.raised}
+        those = {i for i in made if is_one(cases[i])}
+        if those and those <= raised and len(raised) < len(made):
+            record.skipped[reason] = len(those)
+            for i in those:
                 observations[i] = None
+
+
+def _has_pair(option: str, case: Case) -> bool:
+    return isinstance(case.call.get(option), tuple)
+
+
+def _has_rank(name: str, rank: int, case: Case) -> bool:
+    return case.call[name].ndim == rank
 
 
 # --- what no rule explains -----------------------------------------------------------------
@@ -268,7 +286,12 @@ def _unexplained(record: Record, name: str, wrong: Sequence[int]) -> Finding:
 
 
 def _crash(record: Record, crashed: Sequence[int]) -> Finding:
-    return _finding(record, conduct("crashes"), crashed[0], _pattern(record, crashed, "raises"))
+    hint = _pattern(record, crashed, "raises")
+    if record.operation.axes and all(seen is None or seen.raised for seen in record.observations):
+        hint += (
+            " Images come with the axes (N, C, H, W): for one image or one plane, say layout='CHW' or 'HW'."
+        )
+    return _finding(record, conduct("crashes"), crashed[0], hint)
 
 
 def _pattern(record: Record, wrong: Sequence[int], verb: str) -> str:

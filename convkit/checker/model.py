@@ -124,6 +124,8 @@ class Case:
         Arguments that a function may lack and yet do this case.
     may_refuse : bool
         True where an exception is an answer too: convkit computes what others refuse.
+    double : bool
+        True where float32 cannot hold the numbers, so that a function which returns it is not asked.
     tolerance : float
         See :data:`TOLERANCE`.
     """
@@ -131,6 +133,7 @@ class Case:
     call: Call
     extras: frozenset[str] = frozenset()
     may_refuse: bool = False
+    double: bool = False
     tolerance: float = TOLERANCE
 
     @cached_property

@@ -132,6 +132,15 @@ def norm_of_vectors(x, gamma, beta, eps=1e-5):
     return gamma * xhat + beta, (xhat, var)
 
 
+def norm_in_float32(x, weight=None, bias=None):
+    """A function that works in float32 whatever it is given."""
+    x, axes = x.astype(np.float32), (0, *range(2, x.ndim))
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    y = (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + np.float32(1e-5))
+    y = y if weight is None else y * weight.astype(np.float32).reshape(shape)
+    return y if bias is None else y + bias.astype(np.float32).reshape(shape)
+
+
 def norm_that_returns_its_statistics(x, running_mean, running_var, training=False, momentum=0.1, eps=1e-5):
     """New running statistics are returned, as where nothing may be changed in place."""
     axes = (0, *range(2, x.ndim))
@@ -190,6 +199,7 @@ RIGHT = [
     ("avg_pool2d", average_by_blocks, {}),
     ("max_pool2d", maximum_by_windows, {}),
     ("batch_norm", norm_of_vectors, {"layout": "NC"}),
+    ("batch_norm", norm_in_float32, {}),
     ("batch_norm", norm_that_returns_its_statistics, {}),
     ("batch_norm_backward", short_norm_backward, {"layout": "NC"}),
     ("dropout", dropout_by_mask, {}),
@@ -204,6 +214,16 @@ RIGHT = [
 def scipy_convolves(x, w):
     """`convolve2d` turns the kernel round; `correlate2d` does not"""
     return [[sum(signal.convolve2d(c, k, "valid") for c, k in zip(n, o, strict=True)) for o in w] for n in x]
+
+
+def scipy_keeps_the_size(x, w):
+    """`mode="same"` pads with zeros"""
+    return [[sum(signal.correlate2d(c, k, "same") for c, k in zip(n, o, strict=True)) for o in w] for n in x]
+
+
+def scipy_enlarges(x, w):
+    """SciPy's default mode is `"full"`"""
+    return [[sum(signal.correlate2d(c, k) for c, k in zip(n, o, strict=True)) for o in w] for n in x]
 
 
 def fft_without_conjugate(x, w):
@@ -305,6 +325,8 @@ def endless(x, w):
 
 BROKEN = [
     ("conv2d", "kernel_flipped", scipy_convolves, {}),
+    ("conv2d", "padding_uninvited", scipy_keeps_the_size, {}),
+    ("conv2d", "padding_uninvited", scipy_enlarges, {}),
     ("conv2d", "kernel_flipped", fft_without_conjugate, {}),
     ("conv2d", "channels_not_summed", einsum_without_a_sum, {}),
     ("conv2d", "last_window_lost", plane_stepped_through, {"layout": "HW"}),

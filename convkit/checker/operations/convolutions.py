@@ -124,6 +124,21 @@ def windows_lost(always: bool, axes: tuple[int, ...] = (0, 1)) -> Callable[[Resu
     return after
 
 
+def padded_uninvited(before: Callable[[int], int], after: Callable[[int], int]) -> Callable[[Call], Call]:
+    """Return a detour that pads where no padding is asked for, by functions of the window's span less one."""
+
+    def change(call: Call) -> Call:
+        if "padding" in call:
+            return call
+        spans = [
+            d * (k - 1)
+            for d, k in zip(per_axis(call.get("dilation", 1), 2, "dilation"), taps(call), strict=True)
+        ]
+        return {**call, "padding": tuple((before(span), after(span)) for span in spans)}
+
+    return change
+
+
 def padded_by_hand(mode: str) -> Callable[[Call], Call]:
     """Return a detour whose border shows pixels of the image, where it should show zeros."""
 
@@ -197,6 +212,18 @@ PADDING = (
         instead="returns the same with padding as without",
         why="Without padding a 3x3 kernel takes two rows and two columns off the image in every layer.",
         wrong=(Wrong(option("padding", 0)),),
+    ),
+    Rule(
+        "padding_uninvited",
+        says="Without padding every window lies inside the image: at stride 1 the output is k - 1 smaller.",
+        instead="pads although no padding was asked for",
+        why="`mode='same'` of SciPy and OpenCV keeps the size, `mode='full'` enlarges it; PyTorch's default, "
+        "`mode='valid'`, adds nothing. The border of the result is then made of zeros in part.",
+        wrong=(
+            Wrong(padded_uninvited(lambda span: span // 2, lambda span: span - span // 2)),
+            Wrong(padded_uninvited(lambda span: span - span // 2, lambda span: span // 2)),
+            Wrong(padded_uninvited(lambda span: span, lambda span: span)),
+        ),
     ),
     Rule(
         "padding_one_sided",

@@ -77,7 +77,8 @@ def scaled(factor: Callable[[Call, np.ndarray, int], np.ndarray]) -> Wrong:
     def change(call: Call) -> Call:
         _, var, values = moments(call)
         weight = call.get("weight", np.ones(call["x"].shape[1]))
-        return {**call, "weight": weight * np.sqrt(var + eps_of(call)) / factor(call, var, values)}
+        weight = weight * np.sqrt(var + eps_of(call)) / factor(call, var, values)
+        return {**call, "weight": weight.astype(call["x"].dtype)}
 
     return Wrong(change)
 
@@ -119,7 +120,11 @@ def channels_last(call: Call) -> Result:
     if x.shape[-1] != x.shape[1]:
         if not call.get("training", False):
             raise NotPredicted
-        given = {**call, "running_mean": np.zeros(x.shape[-1]), "running_var": np.ones(x.shape[-1])}
+        given = {
+            **call,
+            "running_mean": np.zeros(x.shape[-1], x.dtype),
+            "running_var": np.ones(x.shape[-1], x.dtype),
+        }
         return {"y": np.moveaxis(compute({**given, "x": turned})["y"], 1, -1)}
     result = compute({**given, "x": turned})
     return {**result, "y": np.moveaxis(result["y"], 1, -1)}
@@ -151,8 +156,8 @@ def mean_kept(result: Result, call: Call) -> Result:
 
 def one_pass(call: Call) -> Call:
     if call.get("training", False):
-        mean, var, _ = moments(call)
-        if np.any(np.abs(mean) > 1e5 * np.sqrt(var)):
+        mean, var, _ = moments({**call, "x": call["x"].astype(np.float64)})
+        if np.any(np.abs(mean) > 1e3 * np.sqrt(var)):
             raise Garbage
     return call
 
