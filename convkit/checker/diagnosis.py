@@ -104,7 +104,8 @@ def observe(caller: Caller, operation: Operation) -> Record:
 def _withdrawn(seen: Observation, case: Case, record: Record) -> Observation | None:
     """Return the observation, or None where the function may say that it does not do this case."""
     if isinstance(seen.error, NotImplementedError) or (seen.raised and case.may_refuse):
-        reason = f"your function refuses it ({seen.raised.splitlines()[0]})"
+        said = seen.raised.splitlines()[0] if not case.may_refuse else type(seen.error).__name__
+        reason = f"your function refuses it ({said})"
         record.skipped[reason] = record.skipped.get(reason, 0) + 1
         return None
     if seen.single and case.double:
