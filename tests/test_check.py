@@ -2,6 +2,7 @@
 
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,26 @@ def test_a_mutant_is_named_rightly(one):
     report = convkit.check(one.function, one.like, **one.options)
     assert set(report.broken) == set(one.rules)
     assert all(name in str(report) for name in one.rules)
+
+
+TWO = [
+    ("conv2d", "stride_ignored", "channels_not_summed"),
+    ("conv2d", "groups_interleaved", "dilation_swapped"),
+    ("im2col", "last_window_lost", "stride_ignored"),
+    ("im2col", "taps_reversed", "stride_and_dilation_exchanged"),
+    ("avg_pool2d", "stride_defaults_to_one", "sum_not_mean"),
+    ("batch_norm", "eps_outside_the_root", "weight_missing"),
+    ("batch_norm", "unbiased_variance", "mean_not_subtracted"),
+    ("conv2d_backward", "grad_x_kernel_turned", "grad_b_averaged"),
+    ("batch_norm_backward", "weight_forgotten", "parameters_swapped"),
+]
+
+
+@pytest.mark.parametrize(("like", "one", "other"), TWO)
+def test_two_faults_in_one_function_are_both_named(like, one, other):
+    edits = {edit.breaks: edit for edit in import_module(f"mutants.{like}").EDITS}
+    both = mutant(like, edits[one], edits[other])
+    assert set(convkit.check(both.function, like).broken) == {one, other}
 
 
 def test_there_are_mutants_of_every_operation_and_most_rules():

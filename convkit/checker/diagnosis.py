@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 
@@ -140,12 +140,15 @@ def diagnose(record: Record) -> list[Finding]:
     if crashed and (broken := _explanation(record, tuple(failing), 1, crashed)):
         return _findings(record, broken, [*failing.values(), crashed])
     found: list[Finding] = []
+    foreseen = False
     for count in (1, 2):
         for names in (tuple(failing), *((name,) for name in failing)):
             if names and set(names) <= set(failing) and (broken := _explanation(record, names, count)):
                 found += _findings(record, broken, [failing.pop(name) for name in names])
+                wrongs = [wrong for _, wrong in broken]
+                foreseen |= all(record.operation.predicted(i, *wrongs) is None for i in crashed)
     found += [_unexplained(record, name, cases) for name, cases in failing.items()]
-    if crashed:
+    if crashed and not foreseen:
         found.append(_crash(record, crashed))
     return list({finding.rule.name: finding for finding in reversed(found)}.values())[::-1]
 
@@ -175,7 +178,7 @@ def _explanation(
         i for i, seen in enumerate(record.observations) if seen is not None and (crashed or not seen.raised)
     ]
     order = sorted(made, key=lambda i: (i not in failing, i))  # what is wrong decides soonest
-    for broken in combinations(operation.wrongs, count):
+    for broken in permutations(operation.wrongs, count):  # which of two comes first can matter
         rules, wrongs = zip(*broken, strict=True)
         if len(set(rules)) == count and _explains(record, wrongs, names, order, failing):
             return broken

@@ -67,7 +67,7 @@ class Wrong:
     change : callable
         From the arguments to those that the right operation is called with instead.
     after : callable
-        From the right operation's result, and the arguments, to what is returned instead.
+        From the right operation's result, and the arguments that it had, to what is returned instead.
     compute : callable, optional
         Computes the result where it is not the right operation that does.
     """
@@ -209,7 +209,7 @@ class Operation:
     @cache  # noqa: B019 - operations live as long as the program
     def predicted(self, case: int, *wrongs: Wrong) -> Prediction:
         """Return what comes out of a case where rules are broken in these ways, all at once."""
-        call = given = self.cases[case].call
+        call = self.cases[case].call
         compute = self.compute
         try:
             with np.errstate(all="ignore"):
@@ -218,7 +218,7 @@ class Operation:
                     compute = wrong.compute or compute
                 result = compute(dict(call))
                 for wrong in wrongs:
-                    result = wrong.after(result, given)
+                    result = wrong.after(result, call)
         except Garbage:
             return {}
         except (

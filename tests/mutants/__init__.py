@@ -58,15 +58,18 @@ def right(like: str) -> Callable[..., Any]:
     return getattr(import_module(f"{__name__}.{like}"), like)
 
 
-def mutant(like: str, edit: Edit) -> Mutant:
-    """Apply an edit."""
+def mutant(like: str, *edits: Edit) -> Mutant:
+    """Apply an edit, or several."""
     module = import_module(f"{__name__}.{like}")
     source = inspect.getsource(right(like))
-    if source.count(edit.old) != 1:
-        raise ValueError(f"{like}: {edit.old!r} stands in the source {source.count(edit.old)} times")
+    for edit in edits:
+        if source.count(edit.old) != 1:
+            raise ValueError(f"{like}: {edit.old!r} stands in the source {source.count(edit.old)} times")
+        source = source.replace(edit.old, edit.new)
     names = dict(vars(module))
-    exec(compile(source.replace(edit.old, edit.new), f"<mutant of {like}>", "exec"), names)
-    return Mutant(like, names[like], edit.rules, (edit.old, edit.new))
+    exec(compile(source, f"<mutant of {like}>", "exec"), names)
+    rules = tuple(rule for edit in edits for rule in edit.rules)
+    return Mutant(like, names[like], rules, (edits[0].old, edits[0].new))
 
 
 def all_mutants() -> Iterator[Mutant]:
