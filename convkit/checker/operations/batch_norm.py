@@ -104,7 +104,7 @@ RULES = (
         says="The batch is normalised by the biased variance: the sum of squares divided by M.",
         instead="normalises by the unbiased variance, divided by M - 1",
         why="PyTorch, TensorFlow and the paper's algorithm divide by M here. `torch.var` and `ddof=1` "
-        "divide by M - 1; for the two values of the example the factor is 1.41.",
+        "divide by M - 1; for two values the results differ by a factor of sqrt(2).",
         wrong=(scaled(unbiased),),
     ),
     Rule(

@@ -217,8 +217,8 @@ EPS_RULES = {
         "eps_outside_the_root",
         says="eps is added to the variance, inside the square root: sqrt(var + eps).",
         instead="adds eps to the standard deviation, outside the root",
-        why="For a channel that is almost constant the difference is large: with variance 0, sqrt(0 + "
-        "1e-5) is 0.003 and sqrt(0) + 1e-5 is 0.00001, 316 times less.",
+        why="For a channel that is almost constant the difference is large: with variance 0 one divides by "
+        "sqrt(eps), the other by eps itself, which is far smaller.",
     ),
     "eps_subtracted": Rule(
         "eps_subtracted",
