@@ -16,7 +16,8 @@ try:
 except _PackageNotFoundError:
     __version__ = "0+unknown"
 
-from . import geometry
+from . import explain, geometry, layers
+from .checker import check
 from .conv import conv1d, conv1d_backward, conv2d, conv2d_backward
 from .conv_plan import ConvGradients
 from .conv_transpose import (
@@ -53,7 +54,7 @@ from .group_norms import (
 from .max_pooling import MaxPool, max_pool1d, max_pool1d_backward, max_pool2d, max_pool2d_backward
 from .norm_plan import NormGradients
 from .normalization import BatchNorm, batch_norm, batch_norm_backward, batch_norm_forward
-from .operator import ConvolutionOperator, convolution_operator
+from .operator import ConvolutionOperator, OperatorReport, convolution_operator
 from .padding import pad, pad_backward
 from .pooling import (
     adaptive_avg_pool2d,
@@ -81,6 +82,7 @@ __all__ = [
     "FoldedConv",
     "MaxPool",
     "NormGradients",
+    "OperatorReport",
     "PreparedConv2d",
     "adaptive_avg_pool2d",
     "adaptive_avg_pool2d_backward",
@@ -95,6 +97,7 @@ __all__ = [
     "batch_norm_forward",
     "channel_mean",
     "channel_mean_backward",
+    "check",
     "col2im",
     "col2im_backward",
     "conv1d",
@@ -114,6 +117,7 @@ __all__ = [
     "dropout_rows",
     "dropout_rows_backward",
     "fold_batch_norm",
+    "explain",
     "geometry",
     "get_num_threads",
     "global_avg_pool2d",
@@ -127,6 +131,7 @@ __all__ = [
     "last_call",
     "layer_norm",
     "layer_norm_backward",
+    "layers",
     "max_pool1d",
     "max_pool1d_backward",
     "max_pool2d",

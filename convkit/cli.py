@@ -17,20 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .commands import Failure, check, coverage, explain, xlsx
+
 if TYPE_CHECKING:
     from .tour import Tour
 
 __all__ = ["main"]
 
 DEFAULT_OUTPUT = "convkit-tour.html"
-
-
-class Failure(Exception):
-    """Ends the command with a line on standard error and an exit code."""
-
-    def __init__(self, message: str, code: int = 2) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         help="time each kernel for about S seconds (default: %(default)s)",
     )
     tour.set_defaults(run=_tour)
+
+    for module in (explain, coverage, check, xlsx):
+        module.add(commands)
 
     info = commands.add_parser(
         "info",

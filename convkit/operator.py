@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -14,7 +15,7 @@ from .conv_plan import Padding, conv_plan
 from .geometry import check_allocation
 from .reference import matrix
 
-__all__ = ["ConvolutionOperator", "convolution_operator"]
+__all__ = ["ConvolutionOperator", "OperatorReport", "convolution_operator"]
 
 
 @any_array
@@ -72,6 +73,61 @@ def convolution_operator(
     return ConvolutionOperator(w.copy(), shape, conv_plan(shape, w.shape, rank, *options, padding_mode))
 
 
+@dataclass(frozen=True, repr=False)
+class OperatorReport:
+    """What a convolution's matrix holds and costs, for one image.
+
+    Attributes
+    ----------
+    input_shape, output_shape : tuple of int
+        Shapes of the image and of the result.
+    shape : (int, int)
+        Rows and columns of the matrix.
+    cells, nonzeros, free_values : int
+        Its cells, those that a weight stands in, and the different weights.
+    dense_bytes, sparse_bytes, weight_bytes : int
+        Memory of the matrix written out, in compressed rows, and of the filters alone.
+    dense_flops, sparse_flops, conv_flops : int
+        Multiplications and additions of a product with either, and of the convolution where padding
+        costs nothing.
+    """
+
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    shape: tuple[int, int]
+    cells: int
+    nonzeros: int
+    free_values: int
+    dense_bytes: int
+    sparse_bytes: int
+    weight_bytes: int
+    dense_flops: int
+    sparse_flops: int
+    conv_flops: int
+
+    def __str__(self) -> str:
+        counts = [
+            ("cells", self.cells, f"{self.shape[0]:,} rows x {self.shape[1]:,} columns"),
+            ("non-zero", self.nonzeros, f"{100 * self.nonzeros / self.cells:.3g} % of the cells"),
+            ("free values", self.free_values,
+             f"each stands in {self.nonzeros / self.free_values:,.1f} cells on average"),
+        ]  # fmt: skip
+        costs = [
+            ("dense", self.dense_bytes, self.dense_flops),
+            ("sparse", self.sparse_bytes, self.sparse_flops),
+            ("weights", self.weight_bytes, self.conv_flops),
+        ]
+        wide = max(len(f"{number:,}") for _, number, _ in counts)
+        left, right = (max(len(f"{row[i]:,}") for row in costs) for i in (1, 2))
+        lines = [f"convolution of {self.input_shape} into {self.output_shape}", ""]
+        lines += [f"{name:<11}  {number:>{wide},}  {what}" for name, number, what in counts]
+        lines += ["", f"{'':<7}  {'bytes':>{left}}  {'FLOPs':>{right}}"]
+        lines += [f"{name:<7}  {size:>{left},}  {flops:>{right},}" for name, size, flops in costs]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
 class ConvolutionOperator:
     """A convolution of one image as a sparse matrix, and which weight each entry is tied to.
 
@@ -84,7 +140,8 @@ class ConvolutionOperator:
         Shapes of x and y, without a batch.
     row, column, tie : ndarray of intp
         One entry a product of the convolution: ``w.ravel()[tie]`` stands in ``A[row, column]``.
-        Entries that fall on the same cell, as they do under reflection, add up.
+        Entries that fall on the same cell, as they do under reflection, add up; :attr:`tie_map` has
+        one row a cell.
     """
 
     def __init__(self, w: np.ndarray, input_shape: tuple[int, ...], plan: Any) -> None:
@@ -108,7 +165,30 @@ class ConvolutionOperator:
         from scipy.sparse import coo_array
 
         entries = self.w.ravel()[self.tie]
-        return coo_array((entries, (self.row, self.column)), shape=self.shape).tocsr()
+        short = np.int32 if max(*self.shape, len(entries)) < 2**31 else np.intp  # half the memory
+        places = self.row.astype(short), self.column.astype(short)
+        return coo_array((entries, places), shape=self.shape).tocsr()
+
+    @cached_property
+    def tie_map(self) -> Any:
+        """Which weights stand in each non-zero of `matrix`: a sparse matrix of shape (nonzeros, free_values).
+
+        Row i belongs to ``matrix.data[i]`` and counts how often each weight is in it: one 1, except under
+        padding that shows a pixel twice in a window. So ``tie_map @ w.ravel()`` is ``matrix.data``, and the
+        transpose sums a gradient over what is tied.
+
+        Examples
+        --------
+        >>> import numpy as np, convkit
+        >>> A = convkit.convolution_operator(np.array([[[1.0, 10.0]]]), (1, 3))
+        >>> A.tie_map.toarray().astype(int).tolist(), A.matrix.data.tolist()
+        ([[1, 0], [0, 1], [1, 0], [0, 1]], [1.0, 10.0, 1.0, 10.0])
+        """
+        from scipy.sparse import coo_array
+
+        cells, which = np.unique(self.row * self.shape[1] + self.column, return_inverse=True)
+        ones = np.ones(len(which), self.w.dtype)
+        return coo_array((ones, (which, self.tie)), shape=(len(cells), self.w.size)).tocsr()
 
     @property
     def cells(self) -> int:
@@ -129,6 +209,30 @@ class ConvolutionOperator:
     def dense_bytes(self) -> int:
         """Bytes that the matrix would need if it were written out."""
         return self.cells * self.w.itemsize
+
+    def report(self) -> OperatorReport:
+        """Return what the matrix holds, and what it would cost to use it.
+
+        Examples
+        --------
+        >>> import numpy as np, convkit
+        >>> convkit.convolution_operator(np.ones((1, 1, 3, 3), np.float32), (1, 28, 28)).report()
+        convolution of (1, 28, 28) into (1, 26, 26)
+        <BLANKLINE>
+        cells        529,984  676 rows x 784 columns
+        non-zero       6,084  1.15 % of the cells
+        free values        9  each stands in 676.0 cells on average
+        <BLANKLINE>
+                      bytes      FLOPs
+        dense     2,119,936  1,059,968
+        sparse       51,380     12,168
+        weights          36     12,168
+        """
+        sparse = sum(a.nbytes for a in (self.matrix.data, self.matrix.indices, self.matrix.indptr))
+        return OperatorReport(
+            self.input_shape, self.output_shape, self.shape, self.cells, self.nonzeros, self.free_values,
+            self.dense_bytes, sparse, self.w.nbytes, 2 * self.cells, 2 * self.nonzeros, 2 * len(self.tie),
+        )  # fmt: skip
 
     def __matmul__(self, x: np.ndarray) -> np.ndarray:
         """Return ``A @ x`` for a raveled image, or one a column."""

@@ -15,6 +15,7 @@ def test_every_function_is_here():
     asking = {
         "algorithms",
         "backends",
+        "check",  # its bad calls are in test_check.py
         "conv2d_workspace",
         "get_num_threads",
         "last_call",

@@ -17,6 +17,7 @@ from page_code import PIECES, PageCode, run_page
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(p for p in (ROOT / "docs").rglob("*.md") if "_build" not in p.parts)
+TOPS = "convkit", "tests", "examples", "benchmarks", "docs"
 PROSE = [*(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")), *PAGES]
 WITH_CODE = [p for p in PAGES if "{run}" in p.read_text()]
 
@@ -97,8 +98,8 @@ def test_the_map_of_the_house_is_the_house():
     """Each file and folder that the map names is there, and it leaves out no part of the package."""
     (tree,) = re.findall(r"```\n(convkit/\n.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     named = set(re.findall(r"(\w+\.py|\w+(?=/))", tree))
-    there = {p.name for top in ("convkit", "tests", "benchmarks", "docs") for p in (ROOT / top).rglob("*")}
-    assert named <= there | {"convkit", "tests", "benchmarks", "docs"}
+    there = {p.name for top in TOPS for p in (ROOT / top).rglob("*")}
+    assert named <= there | set(TOPS)
     package = {
         p.name for p in (ROOT / "convkit").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
     }

@@ -27,8 +27,27 @@ def test_matrix_transpose_and_ties_are_convolution_and_its_gradients(rank):
         grad_x, grad_w, _ = BACKWARD[rank](grad_y, x, w, **options)
         assert_equal((A.T @ grad_y.ravel()).reshape(shape), grad_x)
         assert_equal(A.tie_gradient(grad_y, x), grad_w)
+        assert_equal(A.tie_map @ w.ravel(), A.matrix.data)
+        assert A.tie_map.shape == (A.nonzeros, A.free_values)
+        # What the matrix's own gradient is in each non-zero, summed over what is tied.
+        rows, columns = np.repeat(np.arange(A.shape[0]), np.diff(A.matrix.indptr)), A.matrix.indices
+        of_cells = grad_y.ravel()[rows] * x.ravel()[columns]
+        assert_equal((A.tie_map.T @ of_cells).reshape(w.shape), grad_w)
 
     check()
+
+
+@quick
+@given(geometries(2))
+def test_algorithm_matrix_is_this_matrix(drawn):
+    geometry, mode = drawn
+    x, w, b = integers(*geometry.x), integers(*geometry.w, seed=1), integers(geometry.w[0], seed=3)
+    options = {**geometry.options, "padding_mode": mode}
+    y = convkit.conv2d(x, w, b, **options, algorithm="matrix")
+    assert convkit.last_call().algorithm == "matrix"
+    A = convkit.convolution_operator(w, geometry.x[-3:], **options)
+    images = x.reshape(-1, A.shape[1]).T  # one image a column
+    assert_equal((A @ images).T.reshape(y.shape) + b[:, None, None], y)
 
 
 def test_numbers_of_a_3x3_on_a_28x28_image():
@@ -41,6 +60,17 @@ def test_numbers_of_a_3x3_on_a_28x28_image():
     assert (
         repr(A) == "convolution of (1, 28, 28) into (1, 26, 26): 529,984 cells, 6,084 non-zero, 9 free values"
     )
+
+
+def test_the_report_counts_cells_bytes_and_operations():
+    A = convkit.convolution_operator(np.ones((2, 1, 3, 3)), (1, 5, 6), padding=1, padding_mode="reflect")
+    told = A.report()
+    assert (told.cells, told.nonzeros, told.free_values) == (A.cells, A.nonzeros, 18)
+    matrix = A.matrix
+    assert told.dense_bytes == matrix.toarray().nbytes
+    assert told.sparse_bytes == matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes
+    assert told.conv_flops == 2 * 9 * 2 * 5 * 6 > told.sparse_flops == 2 * matrix.nnz
+    assert f"{A.nonzeros / 18:.1f} cells" in str(told)
 
 
 def test_weights_are_tied_and_reflection_adds_two_in_one_cell():

@@ -28,6 +28,7 @@ __all__ = [
     "bare",
     "dress",
     "new_axes",
+    "pale",
     "shade",
     "text_on",
 ]
@@ -85,6 +86,15 @@ def text_on(colour: Any) -> str:
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     luminance = float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
     return "#000000" if luminance > 0.179 else "#ffffff"  # where both have the same contrast
+
+
+def pale(colour: str) -> str:
+    """Return a colour half way to white: what is there, but not of the input itself.
+
+    >>> pale("#000080")
+    '#8080c0'
+    """
+    return "#" + "".join(f"{round(255 * (c + 1) / 2):02x}" for c in to_rgb(colour))
 
 
 def shade(value: float, limit: float, two_sided: bool = True) -> str:

@@ -46,7 +46,8 @@ def receptive_field(layers: Iterable[dict[str, int]], n: int | None = None) -> l
     ----------
     layers : iterable of dict
         One dict a layer, with ``kernel_size`` and optionally ``stride``, ``padding`` and
-        ``dilation``, as ints. Convolutions and poolings are the same here.
+        ``dilation``, as ints; padding may be a pair (before, after). Convolutions and poolings are the
+        same here.
     n : int, optional
         Input size; with it each field tells the number of outputs too.
 
@@ -70,15 +71,15 @@ def receptive_field(layers: Iterable[dict[str, int]], n: int | None = None) -> l
             )
         (k,) = per_axis(layer["kernel_size"], 1, "kernel_size", least=1)
         (s,) = per_axis(layer.get("stride", 1), 1, "stride", least=1)
-        (p,) = per_axis(layer.get("padding", 0), 1, "padding")
+        p0, p1 = per_axis(layer.get("padding", 0), 2, "padding")
         (d,) = per_axis(layer.get("dilation", 1), 1, "dilation", least=1)
         last = fields[-1]
         fields.append(
             Field(
                 size=last.size + (effective_kernel(k, d) - 1) * last.jump,
                 jump=last.jump * s,
-                start=last.start - p * last.jump,
-                outputs=None if last.outputs is None else conv_output_size(last.outputs, k, s, d, p, p),
+                start=last.start - p0 * last.jump,
+                outputs=None if last.outputs is None else conv_output_size(last.outputs, k, s, d, p0, p1),
             )
         )
     return fields

@@ -9,6 +9,7 @@ from itertools import count
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ..explain.style import INK
@@ -52,11 +53,11 @@ def _webp(image: Image.Image, **options: bool | int) -> bytes:
     return buffer.getvalue()
 
 
-def svg(ax: Axes, alt: str) -> str:
+def svg(drawing: Axes | Figure, alt: str) -> str:
     """Return a drawing as an ``<svg>`` whose grey ink is the colour of the text around it."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure = ax.get_figure(root=True)
+    figure = drawing.get_figure(root=True)
     assert figure is not None  # an Axes without one cannot be made
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     text = buffer.getvalue()

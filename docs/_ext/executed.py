@@ -1,8 +1,8 @@
 """Sphinx runs the Python of a page while it reads the page, and shows what came out.
 
-``{run}`` shows its code, what it printed, and its last value: a drawing (a Matplotlib Axes, or a
-dict of captions and drawings, which stand side by side) becomes inline SVG in the page's own ink.
-A false assertion stops the build.
+``{run}`` shows its code, what it printed, and its last value: a drawing (a Matplotlib Axes or Figure,
+or a dict of captions and drawings, which stand side by side) becomes inline SVG in the page's own ink;
+what knows itself as HTML (``_repr_html_``) is asked for that. A false assertion stops the build.
 
 Options of ``{run}``: ``:hide:`` leaves the code out, ``:table:`` reads what was printed as
 Markdown, ``:alt:`` describes a drawing to those who do not see it, ``:caption:`` stands below it.
@@ -17,6 +17,7 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from page_code import PageCode
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -50,8 +51,10 @@ class Run(SphinxDirective):
         shown: list[nodes.Node] = []
         if "hide" not in self.options:
             shown.append(nodes.literal_block(code, code, language="python"))
-        if isinstance(value, Axes):
+        if isinstance(value, Axes | Figure):
             value = {"": value}
+        elif hasattr(value, "_repr_html_"):
+            return [*shown, nodes.raw("", value._repr_html_(), format="html")]
         if isinstance(value, Mapping):
             return [*shown, self.figure(value)]
         if "table" in self.options:
@@ -62,7 +65,7 @@ class Run(SphinxDirective):
             shown.append(nodes.literal_block(printed, printed.rstrip(), language="none", classes=["output"]))
         return shown
 
-    def figure(self, drawings: Mapping[str, Axes]) -> nodes.Node:
+    def figure(self, drawings: Mapping[str, Axes | Figure]) -> nodes.Node:
         figure = nodes.container(classes=["drawings", "several"] if len(drawings) > 1 else ["drawings"])
         for label, ax in drawings.items():
             alt = " ".join(filter(None, (self.options.get("alt", ""), label)))

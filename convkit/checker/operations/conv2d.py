@@ -1,0 +1,367 @@
+"""Rules of a convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ...conv import conv2d
+from ...geometry import conv_output_size, per_axis
+from ..model import Call, Case, NotPredicted, Operation, Result, Rule, Wrong
+from .convolutions import (
+    AXES,
+    BATCH,
+    BORDER,
+    DILATION,
+    EDGES,
+    PADDING,
+    STRIDE,
+    counting,
+    digits,
+    option,
+    scattered,
+    small_geometries,
+    sorted_channels,
+)
+
+__all__ = ["OPERATION"]
+
+
+def compute(call: Call) -> Result:
+    return {"y": conv2d(**call)}
+
+
+# --- how rules are broken ------------------------------------------------------------------
+
+
+def turned(call: Call) -> Call:
+    return {**call, "w": call["w"][..., ::-1, ::-1].copy()}
+
+
+def transposed(call: Call) -> Call:
+    return {**call, "w": call["w"].swapaxes(2, 3).copy()}
+
+
+def transposed_if_square(call: Call) -> Call:
+    if call["w"].shape[2] != call["w"].shape[3]:
+        raise NotPredicted
+    return transposed(call)
+
+
+def one_channel(which: int) -> Wrong:
+    """Only one channel of each group is read: a sum that never happened, or was overwritten."""
+
+    def change(call: Call) -> Call:
+        w = np.zeros_like(call["w"])
+        w[:, which] = call["w"][:, which]
+        return {**call, "w": w}
+
+    return Wrong(change)
+
+
+def channels_apart(call: Call) -> Result:
+    """Keep a result for each filter and channel: the axis that should have been summed over stays."""
+    if call.get("groups", 1) != 1:
+        raise NotPredicted
+    rest = {k: v for k, v in call.items() if k not in ("x", "w", "b")}
+    x, w = call["x"], call["w"]
+    each = [
+        conv2d(x[:, i : i + 1].copy(), w[:, i : i + 1].copy(), call.get("b"), **rest)
+        for i in range(w.shape[1])
+    ]
+    return {"y": np.stack(each, axis=2)}
+
+
+def channels_averaged(result: Result, call: Call) -> Result:
+    return _bias_apart(result, call, 1 / call["w"].shape[1])
+
+
+def taps_averaged(result: Result, call: Call) -> Result:
+    return _bias_apart(result, call, 1 / np.prod(call["w"].shape[2:]))
+
+
+def weights_averaged(result: Result, call: Call) -> Result:
+    return _bias_apart(result, call, 1 / np.prod(call["w"].shape[1:]))
+
+
+def _bias_apart(result: Result, call: Call, factor: float) -> Result:
+    b = call.get("b", np.zeros(len(call["w"])))[:, None, None]
+    return {"y": (result["y"] - b) * factor + b}
+
+
+def first_filter(call: Call) -> Call:
+    return {**call, "w": np.broadcast_to(call["w"][:1], call["w"].shape).copy()}
+
+
+def no_bias(call: Call) -> Call:
+    return {k: v for k, v in call.items() if k != "b"}
+
+
+def bias_times(count: Any) -> Wrong:
+    return Wrong(lambda call: {**call, "b": call["b"] * count(call["w"])} if "b" in call else call)
+
+
+def bias_everywhere_first(call: Call) -> Call:
+    return {**call, "b": np.full_like(call["b"], call["b"][0])} if "b" in call else call
+
+
+def groups_ignored(call: Call) -> Call:
+    """Every filter reads the first channels, as many as it has weights for."""
+    x, w = call["x"], call["w"]
+    return {**call, "x": np.tile(x[:, : w.shape[1]], (1, call.get("groups", 1), 1, 1))}
+
+
+def groups_interleaved(call: Call) -> Call:
+    """Channel c goes to group c % groups."""
+    return {**call, "x": sorted_channels(call, call.get("groups", 1))}
+
+
+def filters_interleaved(call: Call) -> Call:
+    """Filter o goes to group o % groups: computed by sorting filters, and undone in the result."""
+    return {**call, **{k: call[k][_sorted(call)] for k in ("w", "b") if k in call}}
+
+
+def filters_restored(result: Result, call: Call) -> Result:
+    y = np.empty_like(result["y"])
+    y[:, _sorted(call)] = result["y"]
+    return {"y": y}
+
+
+def _sorted(call: Call) -> np.ndarray:
+    filters = np.arange(len(call["w"]))
+    return np.argsort(filters % call.get("groups", 1), kind="stable")
+
+
+def over_the_edge(call: Call, chosen: tuple[int, ...]) -> Call:
+    """Add a further window along some axes, which hangs over the edge and reads zeros there."""
+    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    pairs = []
+    for axis, (n, k, s_, p_, d_) in enumerate(
+        zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)
+    ):
+        o = conv_output_size(n, k, s_, d_, p_, p_)
+        e = d_ * (k - 1) + 1
+        over = axis in chosen and (n + 2 * p_ - e) % s_
+        pairs.append((p_, p_ + (o * s_ + e - n - 2 * p_ if over else 0)))
+    return {**call, "padding": tuple(pairs)}
+
+
+def past_the_edge(axes: tuple[int, ...]) -> tuple[Wrong, Wrong]:
+    """Return two ways: the further window reads zeros, or its reading raises."""
+
+    def raises(call: Call) -> Call:
+        padding = per_axis(call.get("padding", 0), 2, "padding")
+        if over_the_edge(call, axes)["padding"] != tuple((p, p) for p in padding):
+            raise NotPredicted
+        return call
+
+    return Wrong(lambda call: over_the_edge(call, axes)), Wrong(raises)
+
+
+# --- cases ---------------------------------------------------------------------------------
+
+
+def cases() -> Iterator[Case]:
+    for size, kernel, options in small_geometries():
+        yield Case({"x": counting(1, 1, *size), "w": digits(1, 1, *kernel), **options})
+    half = np.array([[[[0.5, 1.25, -2.75]]]])
+    yield Case({"x": half, "w": np.ones((1, 1, 1, 1))})
+    yield Case({"x": half.astype(np.float32), "w": np.ones((1, 1, 1, 2), np.float32)})
+    for shape in ((1, 1), (2, 2)):
+        yield Case({"x": counting(2, 1, *shape), "w": digits(1, 1, *shape)})
+        yield Case({"x": counting(1, 2, *shape), "w": digits(1, 2, *shape)})
+        yield Case({"x": counting(1, 3, *shape), "w": scattered(1, 3, *shape)})
+        yield Case({"x": counting(1, 1, *shape), "w": digits(2, 1, *shape)})
+    for oc, ic, k in (
+        (1, 1, (1, 1)),
+        (1, 1, (1, 2)),
+        (1, 2, (1, 1)),
+        (1, 2, (2, 2)),
+        (2, 1, (1, 1)),
+        (3, 2, (2, 2)),
+    ):
+        b = 100.0 * np.arange(1, oc + 1)
+        yield Case({"x": counting(1, ic, 2, 2), "w": scattered(oc, ic, *k), "b": b})
+    for groups, oc, ic in ((2, 2, 2), (2, 4, 4), (2, 2, 4), (2, 4, 2), (3, 3, 3)):
+        x, w = counting(1, ic, 1, 2), scattered(oc, ic // groups, 1, 1)
+        yield Case({"x": x, "w": w, "groups": groups})
+        yield Case({"x": x, "w": w, "b": 100.0 * np.arange(1, oc + 1), "groups": groups})
+    for mode in ("reflect", "symmetric", "replicate", "circular"):
+        for n, p in ((2, 1), (3, 1), (3, 2), (4, 3)):
+            call = {"x": counting(1, 1, n, n), "w": np.ones((1, 1, 1, 1)), "padding": p, "padding_mode": mode}
+            yield Case(call)
+        x, w = scattered(1, 2, 4, 5), scattered(2, 2, 3, 3)
+        yield Case({"x": x, "w": w, "padding": (2, 1), "stride": 2, "padding_mode": mode})
+    for k in ((1, 2), (2, 3)):
+        yield Case({"x": counting(1, 1, 2, 3), "w": digits(1, 1, *k), "flip": True})
+    combined: tuple[dict[str, Any], ...] = (
+        {"stride": 2, "padding": 1},
+        {"stride": 2, "dilation": 2},
+        {"padding": 2, "dilation": 2},
+        {"stride": 3, "padding": 1, "dilation": 2},
+        {"stride": (2, 1), "padding": (0, 2)},
+        {"stride": 2, "padding": 1, "groups": 2},
+        {"stride": (1, 2), "padding": (2, 1), "dilation": (2, 1), "groups": 2},
+    )
+    for options in combined:
+        ic = 2 * options.get("groups", 1)
+        call = {"x": scattered(2, ic, 6, 7), "w": scattered(4, 2, 3, 2), "b": scattered(4), **options}
+        yield Case({k: v for k, v in call.items() if k != "b"})
+        yield Case(call)
+
+
+RULES = (
+    Rule(
+        "kernel_flipped",
+        says="Tap (kh, kw) meets the pixel kh rows below and kw columns right of the window's corner: the "
+        "kernel is not turned round.",
+        instead="returns what a kernel turned by 180 degrees gives",
+        why="What networks call convolution is cross-correlation; mathematics turns the kernel first, and "
+        "so does `scipy.signal.convolve2d`. Weights trained one way give another picture the other way, and "
+        "a symmetric kernel does not show it.",
+        wrong=(Wrong(turned),),
+    ),
+    Rule(
+        "flip_ignored",
+        says="With flip=True the kernel is turned round first.",
+        instead="returns the same with flip=True as without",
+        why="An option that is accepted and does nothing is worse than one that is refused.",
+        wrong=(Wrong(option("flip", False)),),
+    ),
+    Rule(
+        "kernel_transposed",
+        says="The kernel's first index counts rows and its second columns: w[oc, ic, kh, kw].",
+        instead="returns what a kernel with rows and columns exchanged gives",
+        why="It goes unnoticed with symmetric kernels such as a blur, and turns a detector of horizontal "
+        "edges into one of vertical edges.",
+        wrong=(Wrong(transposed), Wrong(transposed_if_square)),
+    ),
+    Rule(
+        "channels_not_summed",
+        says="One filter has weights for every input channel, and all their products go into one sum.",
+        instead="does not add the channels up",
+        why="A 3x3 filter on a colour image has 27 weights and makes one number from 27 pixels. Code that "
+        "was tried on grey images alone may keep only the last channel, because each overwrote the one "
+        "before.",
+        wrong=(one_channel(0), one_channel(-1), Wrong(compute=channels_apart)),
+    ),
+    Rule(
+        "channels_averaged",
+        says="Channels are added up, not averaged.",
+        instead="divides the sum by the number of channels",
+        why="The size of the weights is learned; a division that nobody expects makes weights from "
+        "elsewhere useless.",
+        wrong=(Wrong(after=channels_averaged),),
+    ),
+    Rule(
+        "taps_averaged",
+        says="Products are added up, not averaged: a kernel of ones sums its window.",
+        instead="divides the sum by the number of weights",
+        why="Averaging is what the weights 1/9 are for. An edge detector whose weights sum to zero needs "
+        "none of it.",
+        wrong=(Wrong(after=taps_averaged), Wrong(after=weights_averaged)),
+    ),
+    Rule(
+        "one_filter_for_all",
+        says="Every output channel has a filter of its own: y[:, oc] is made with w[oc].",
+        instead="makes every output channel with the first filter",
+        why="A layer with 64 filters is worth 64 features; with one filter used 64 times it is worth one.",
+        wrong=(Wrong(first_filter),),
+    ),
+    Rule(
+        "bias_missing",
+        says="Each output channel's bias is added to all of its pixels.",
+        instead="accepts a bias and does not add it",
+        why="Without its bias a layer of a trained network is off by a constant in every channel.",
+        wrong=(Wrong(no_bias),),
+    ),
+    Rule(
+        "bias_repeated",
+        says="The bias is added once to each output number.",
+        instead="adds the bias more than once",
+        why="It belongs outside the loops over channels and taps. Inside, it is added as often as they turn.",
+        wrong=(
+            bias_times(lambda w: w[0].size),
+            bias_times(lambda w: w.shape[1]),
+            bias_times(lambda w: w[0, 0].size),
+            bias_times(len),
+        ),
+    ),
+    Rule(
+        "bias_of_the_first_filter",
+        says="Output channel oc takes b[oc].",
+        instead="adds the first bias to every channel",
+        why="It is right as long as there is one filter, and as long as all biases are zero, as they are "
+        "before training.",
+        wrong=(Wrong(bias_everywhere_first),),
+    ),
+    *STRIDE,
+    *EDGES,
+    Rule(
+        "window_past_the_edge",
+        says="A window counts only if it ends inside the padded image: o = floor((n + 2p - d(k - 1) - 1) / "
+        "s) + 1.",
+        instead="adds a window that hangs over the edge",
+        why="Rounding up instead of down gives one output too many wherever the stride does not divide "
+        "evenly. Either an index runs out of the array, or the last column is made of zeros that nobody "
+        "asked for.",
+        wrong=tuple(wrong for axes in AXES for wrong in past_the_edge(axes)),
+    ),
+    *PADDING,
+    *BORDER,
+    *DILATION,
+    Rule(
+        "groups_ignored",
+        says="A filter of group g reads the channels of its own group: g * IC/groups and those after it.",
+        instead="lets every group read the first channels",
+        why="Depthwise convolution (groups = channels) would look at the red channel only, three times.",
+        wrong=(Wrong(groups_ignored),),
+    ),
+    Rule(
+        "groups_interleaved",
+        says="A group's channels, and its filters, stand next to one another.",
+        instead="deals channels or filters out in turn, one to each group",
+        why="Weights from elsewhere have the other order, and shapes do not tell the two apart.",
+        wrong=(Wrong(groups_interleaved), Wrong(filters_interleaved, filters_restored)),
+    ),
+    *BATCH,
+    Rule(
+        "result_transposed",
+        says="The result's rows are the image's rows: y[n, oc, oh, ow].",
+        instead="exchanges rows and columns of the result",
+        why="Square images hide it until the picture is looked at.",
+        wrong=(Wrong(after=lambda result, call: {"y": result["y"].swapaxes(-1, -2)}),),
+    ),
+    Rule(
+        "result_clipped",
+        says="A convolution's result may be negative; clipping it is another layer's work.",
+        instead="returns zero, or the absolute value, where the result is negative",
+        why="An edge has two sides, one positive and one negative. ReLU comes after the convolution, and "
+        "often after a BatchNorm between them.",
+        wrong=(
+            Wrong(after=lambda result, call: {"y": np.maximum(result["y"], 0)}),
+            Wrong(after=lambda result, call: {"y": np.abs(result["y"])}),
+        ),
+    ),
+)
+
+OPERATION = Operation(
+    name="conv2d",
+    arrays=("x", "w"),
+    outputs=("y",),
+    compute=compute,
+    cases=tuple(sorted(cases(), key=lambda case: case.cells)),
+    rules=RULES,
+    defaults={
+        "b": lambda call: np.zeros(len(call["w"]), call["w"].dtype),
+        "stride": 1,
+        "padding": 0,
+        "dilation": 1,
+        "groups": 1,
+        "padding_mode": "zeros",
+        "flip": False,
+    },
+    axes={"x": "NC", "w": "OC", "b": "O", "y": "NO"},
+)

@@ -1,0 +1,393 @@
+"""Rules of the gradients of a convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ...conv import conv2d_backward
+from ...geometry import conv_output_size, per_axis
+from ...padding import pad, pad_backward
+from ..model import Call, Case, Operation, Result, Rule, Wrong
+from .convolutions import counting, digits, scattered, small_geometries
+
+__all__ = ["OPERATION"]
+
+OUTPUTS = ("grad_x", "grad_w", "grad_b")
+
+
+def compute(call: Call) -> Result:
+    return conv2d_backward(**call)._asdict()
+
+
+# --- how rules are broken ------------------------------------------------------------------
+
+
+def other(change: Callable[[Call], Call], *names: str) -> Wrong:
+    """Some of the gradients as they would be of another call, the rest as they should be."""
+
+    def wrong(result: Result, call: Call) -> Result:
+        changed = compute(change(call))
+        return {**result, **{name: changed[name] for name in names}}
+
+    return Wrong(after=wrong)
+
+
+def result_with(**formulas: Callable[[Result, Call], np.ndarray]) -> Wrong:
+    """Some of the gradients by another formula."""
+    return Wrong(after=lambda result, call: {**result, **{k: f(result, call) for k, f in formulas.items()}})
+
+
+def turned(call: Call) -> Call:
+    return {**call, "w": call["w"][..., ::-1, ::-1].copy()}
+
+
+def image(which: slice) -> Callable[[Call], Call]:
+    return lambda call: {**call, "x": call["x"][which].copy(), "grad_y": call["grad_y"][which].copy()}
+
+
+def last_filter(call: Call) -> Call:
+    w = np.zeros_like(call["w"])
+    w[-1] = call["w"][-1]
+    return {**call, "w": w}
+
+
+def sides(call: Call) -> tuple[int, int, int, int]:
+    """Return the padding as `pad` wants it."""
+    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+    return pw, pw, ph, ph
+
+
+def mode_of(call: Call) -> str:
+    mode = call.get("padding_mode", "zeros")
+    return "constant" if mode == "zeros" else mode
+
+
+def padded(call: Call) -> Call:
+    """Return a call on an image that is padded already."""
+    rest = {k: v for k, v in call.items() if k not in ("padding", "padding_mode")}
+    return {**rest, "x": pad(call["x"], sides(call), mode_of(call))}
+
+
+def cropped_back(call: Call, grad: np.ndarray) -> np.ndarray:
+    return pad_backward(np.ascontiguousarray(grad), call["x"].shape, sides(call), mode_of(call))
+
+
+def on_the_padded(formula: Callable[[np.ndarray, Call], np.ndarray]) -> Wrong:
+    """The gradient for the padded image changed by a formula, then taken back to the image."""
+
+    def grad_x(result: Result, call: Call) -> np.ndarray:
+        return cropped_back(call, formula(compute(padded(call))["grad_x"], call))
+
+    return result_with(grad_x=grad_x)
+
+
+def reached(call: Call, s: tuple[int, ...], d: tuple[int, ...]) -> tuple[int, int]:
+    """Return how many rows and columns the windows reach at stride s and dilation d."""
+    axes = zip(call["grad_y"].shape[2:], call["w"].shape[2:], s, d, strict=True)
+    rows, columns = ((o - 1) * s_ + d_ * (k - 1) + 1 for o, k, s_, d_ in axes)
+    return rows, columns
+
+
+def as_if(name: str, value: int, *outputs: str) -> Wrong:
+    """Some gradients with stride or dilation 1, on as much of the image as is then reached."""
+
+    def after(result: Result, call: Call) -> Result:
+        whole = padded({**call, name: value})
+        s, d = (per_axis(whole.get(k, 1), 2, k) for k in ("stride", "dilation"))
+        rows, columns = reached(call, s, d)
+        x = whole["x"][:, :, :rows, :columns].copy()
+        part = compute({**whole, "x": x})
+        grown = np.zeros_like(whole["x"])
+        grown[:, :, :rows, :columns] = part["grad_x"]
+        changed = {"grad_x": cropped_back(call, grown), "grad_w": part["grad_w"]}
+        return {**result, **{output: changed[output] for output in outputs}}
+
+    return Wrong(after=after)
+
+
+def left_over(call: Call) -> tuple[int, int]:
+    """Return how many rows and columns of the padded image no window reaches."""
+    s, d = (per_axis(call.get(k, 1), 2, k) for k in ("stride", "dilation"))
+    (ph, pw), (H, W) = per_axis(call.get("padding", 0), 2, "padding"), call["x"].shape[2:]
+    rows, columns = reached(call, s, d)
+    return H + 2 * ph - rows, W + 2 * pw - columns
+
+
+def shifted(grad: np.ndarray, call: Call) -> np.ndarray:
+    """Put the rows and columns that no window reaches first instead of last."""
+    return np.roll(grad, left_over(call), axis=(2, 3))
+
+
+def continued(grad: np.ndarray, call: Call) -> np.ndarray:
+    """Give what no window reaches its neighbour's gradient."""
+    rows, columns = left_over(call)
+    H, W = grad.shape[2:]
+    inner = grad[:, :, : max(H - rows, 0), : max(W - columns, 0)]
+    return pad(np.ascontiguousarray(inner), (0, W - inner.shape[3], 0, H - inner.shape[2]), "replicate")
+
+
+def only_what_was_reached(result: Result, call: Call) -> np.ndarray:
+    """Leave rows and columns away that no window reaches: the shape of a plain transposed convolution."""
+    rows, columns = left_over(call)
+    (ph, pw), grad = per_axis(call.get("padding", 0), 2, "padding"), compute(padded(call))["grad_x"]
+    H, W = grad.shape[2:]
+    return grad[:, :, ph : H - ph - rows, pw : W - pw - columns]
+
+
+def assigned(by_filter: bool) -> Wrong:
+    """Windows written one over the other instead of added: `=` where `+=` belongs."""
+
+    def grad_x(result: Result, call: Call) -> np.ndarray:
+        whole = padded(call)
+        dy, w, x = call["grad_y"], call["w"], whole["x"]
+        (SH, SW), (DH, DW) = (per_axis(call.get(k, 1), 2, k) for k in ("stride", "dilation"))
+        G, (OC, ICG, KH, KW) = call.get("groups", 1), w.shape
+        grad = np.zeros_like(x)
+        each = [slice(o, o + 1) for o in range(OC // G)] if by_filter else [slice(None)]
+        for g in range(G):
+            channels, filters = slice(g * ICG, (g + 1) * ICG), slice(g * OC // G, (g + 1) * OC // G)
+            for chosen in each:
+                for oh, ow in np.ndindex(dy.shape[2:]):
+                    rows = slice(oh * SH, oh * SH + DH * (KH - 1) + 1, DH)
+                    columns = slice(ow * SW, ow * SW + DW * (KW - 1) + 1, DW)
+                    product = np.tensordot(dy[:, filters, oh, ow][:, chosen], w[filters][chosen], 1)
+                    grad[:, channels, rows, columns] = product
+        return cropped_back(call, grad)
+
+    return result_with(grad_x=grad_x)
+
+
+def uncropped(result: Result, call: Call) -> np.ndarray:
+    return compute(padded(call))["grad_x"]
+
+
+def cropped_at_the_start(result: Result, call: Call) -> np.ndarray:
+    H, W = call["x"].shape[2:]
+    return compute(padded(call))["grad_x"][:, :, :H, :W]
+
+
+def border_dropped(call: Call) -> Call:
+    return {k: v for k, v in call.items() if k != "padding_mode"}
+
+
+def gradients_swapped(result: Result, call: Call) -> Result:
+    return {**result, "grad_x": result["grad_w"], "grad_w": result["grad_x"]}
+
+
+# --- cases ---------------------------------------------------------------------------------
+
+
+def with_grad_y(call: Call) -> Call:
+    """Return the call with a gradient of the shape of the output."""
+    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    axes = zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)
+    shape = [conv_output_size(n, k, s_, d_, p_, p_) for n, k, s_, p_, d_ in axes]
+    return {"grad_y": digits(len(call["x"]), len(call["w"]), *shape), **call}
+
+
+def cases() -> Iterator[Case]:
+    for size, kernel, options in small_geometries():
+        if options.get("stride") != 3 and options.get("padding") != 2 and 3 not in kernel[:1]:
+            yield Case(with_grad_y({"x": counting(1, 1, *size), "w": digits(1, 1, *kernel) + 1, **options}))
+    for size in ((3, 3), (4, 4)):
+        for stride in (1, 2):
+            yield Case(
+                with_grad_y({"x": counting(1, 1, *size), "w": scattered(1, 1, 3, 3), "stride": stride})
+            )
+    half = {"x": np.array([[[[0.5, 1.25]]]]), "w": np.array([[[[0.5, 1.5]]]])}
+    yield Case(with_grad_y(half))
+    shapes: tuple[tuple[Any, ...], ...] = ((2, 1, 1), (1, 2, 1), (1, 1, 2), (2, 2, 2), (3, 2, 4))
+    for n, ic, oc in shapes:
+        for size, kernel in (((1, 1), (1, 1)), ((1, 2), (1, 2)), ((2, 3), (2, 2))):
+            yield Case(with_grad_y({"x": scattered(n, ic, *size), "w": scattered(oc, ic, *kernel)}))
+    for groups, oc, ic in ((2, 2, 2), (2, 4, 2), (2, 2, 4)):
+        yield Case(
+            with_grad_y(
+                {"x": scattered(1, ic, 1, 2), "w": scattered(oc, ic // groups, 1, 1), "groups": groups}
+            )
+        )
+    for mode in ("reflect", "symmetric", "replicate", "circular"):
+        for n, p, k in ((2, 1, 1), (3, 1, 1), (3, 2, 2)):
+            call = {"x": counting(1, 1, n, n), "w": digits(1, 1, k, k), "padding": p, "padding_mode": mode}
+            yield Case(with_grad_y(call))
+    combined: tuple[dict[str, Any], ...] = (
+        {"stride": 2, "padding": 1},
+        {"stride": 2, "dilation": 2},
+        {"stride": (2, 1), "padding": (0, 2)},
+        {"stride": (1, 2), "padding": (2, 1), "dilation": (2, 1), "groups": 2},
+        {"stride": 2, "padding": 1, "padding_mode": "reflect"},
+    )
+    for options in combined:
+        ic = 2 * options.get("groups", 1)
+        yield Case(with_grad_y({"x": scattered(2, ic, 6, 7), "w": scattered(4, 2, 3, 2), **options}))
+
+
+RULES = (
+    Rule(
+        "grad_x_kernel_turned",
+        says="grad_x sends each gradient back along the weights that it came by: x[oh*SH + kh*DH] gets "
+        "grad_y[oh] * w[kh].",
+        instead="computes grad_x with the kernel turned the other way",
+        why="Written as a sliding window over grad_y the kernel has to be turned round once; written as a "
+        "scatter, not at all. A symmetric kernel hides the difference.",
+        wrong=(other(turned, "grad_x"),),
+    ),
+    Rule(
+        "overlaps_overwritten",
+        says="A pixel gets the gradients of all windows that it was in, added up.",
+        instead="lets each window overwrite what the one before has written to grad_x",
+        why="`grad_x[window] = ...` keeps the last window alone, `+=` adds. Where windows do not overlap "
+        "both are the same.",
+        wrong=(assigned(False), assigned(True)),
+    ),
+    Rule(
+        "filters_not_summed",
+        says="Every filter read the pixel, and grad_x adds the gradients of all of them.",
+        instead="computes grad_x from one filter",
+        why="In the forward pass channels are summed, in the backward pass filters are.",
+        wrong=(other(last_filter, "grad_x"),),
+    ),
+    Rule(
+        "grad_w_turned",
+        says="grad_w[kh, kw] belongs to w[kh, kw].",
+        instead="returns grad_w turned by 180 degrees",
+        why="It comes of convolving instead of correlating x with grad_y. The optimiser would train every "
+        "weight by its opposite's gradient.",
+        wrong=(result_with(grad_w=lambda result, call: result["grad_w"][..., ::-1, ::-1]),),
+    ),
+    Rule(
+        "batch_not_summed",
+        says="The whole batch shares the weights: grad_w and grad_b are sums over its images.",
+        instead="computes a gradient of the weights from one image of the batch",
+        why="The other images' gradients are lost, or overwritten by the last one's.",
+        wrong=(
+            other(image(slice(0, 1)), "grad_w", "grad_b"),
+            other(image(slice(-1, None)), "grad_w", "grad_b"),
+            other(image(slice(0, 1)), "grad_w"),
+            other(image(slice(-1, None)), "grad_w"),
+            other(image(slice(0, 1)), "grad_b"),
+            other(image(slice(-1, None)), "grad_b"),
+        ),
+    ),
+    Rule(
+        "batch_averaged",
+        says="grad_w and grad_b are sums over the batch, not means.",
+        instead="divides a gradient of the weights by the number of images",
+        why="If the loss is a mean, grad_y was divided already. Divided once more, steps shrink as batches "
+        "grow.",
+        wrong=(
+            result_with(
+                grad_w=lambda result, call: result["grad_w"] / len(call["x"]),
+                grad_b=lambda result, call: result["grad_b"] / len(call["x"]),
+            ),
+            result_with(grad_w=lambda result, call: result["grad_w"] / len(call["x"])),
+            result_with(grad_b=lambda result, call: result["grad_b"] / len(call["x"])),
+        ),
+    ),
+    Rule(
+        "grad_b_not_summed",
+        says="grad_b has one number a filter: grad_y summed over the batch and over all pixels.",
+        instead="leaves an axis in grad_b that should have been summed over",
+        why="The bias was added to every pixel of every image, so all of their gradients are its gradient.",
+        wrong=(
+            result_with(grad_b=lambda result, call: call["grad_y"].sum(axis=0)),
+            result_with(grad_b=lambda result, call: call["grad_y"].sum(axis=(2, 3))),
+            result_with(grad_b=lambda result, call: call["grad_y"][:, :, 0, 0].sum(axis=0)),
+        ),
+    ),
+    Rule(
+        "grad_b_averaged",
+        says="grad_b is a sum, not a mean.",
+        instead="averages grad_y over pixels",
+        why="The bias would learn more slowly the larger the image is.",
+        wrong=(
+            result_with(grad_b=lambda result, call: call["grad_y"].mean(axis=(0, 2, 3))),
+            result_with(grad_b=lambda result, call: call["grad_y"].mean(axis=(2, 3)).sum(axis=0)),
+        ),
+    ),
+    Rule(
+        "stride_ignored_in_grad_x",
+        says="Gradients go back to where the windows stood: stride pixels apart.",
+        instead="puts gradients side by side in grad_x whatever the stride",
+        why="A stride in the forward pass spreads the gradient in the backward pass, with zeros between.",
+        wrong=(as_if("stride", 1, "grad_x"),),
+    ),
+    Rule(
+        "stride_ignored_in_grad_w",
+        says="grad_w pairs each gradient with the pixel its window read, at oh * SH + kh * DH.",
+        instead="computes grad_w as if the stride were 1",
+        why="The pairs are then wrong from the second window on.",
+        wrong=(as_if("stride", 1, "grad_w"), as_if("stride", 1, "grad_x", "grad_w")),
+    ),
+    Rule(
+        "dilation_ignored_in_the_gradient",
+        says="Taps that stood dilation pixels apart get their gradients from there.",
+        instead="computes gradients as if the dilation were 1",
+        why="Forward and backward pass have to read the same pixels; finite differences find out whether "
+        "they do.",
+        wrong=(
+            as_if("dilation", 1, "grad_x"),
+            as_if("dilation", 1, "grad_w"),
+            as_if("dilation", 1, "grad_x", "grad_w"),
+        ),
+    ),
+    Rule(
+        "dropped_columns_given_gradient",
+        says="Rows and columns at the end that no window reached get gradient zero.",
+        instead="gives a gradient to pixels that the stride has dropped, or puts their zeros elsewhere",
+        why="They did not enter the output, so the loss does not depend on them. The zeros belong to the "
+        "end, because the windows start at the beginning.",
+        wrong=(on_the_padded(shifted), on_the_padded(continued)),
+    ),
+    Rule(
+        "dropped_columns_missing",
+        says="grad_x has the shape of x, also where the stride has dropped rows or columns.",
+        instead="returns a grad_x without the rows and columns that the stride has dropped",
+        why="Sizes 7 and 8 give the same output at stride 2. The gradient cannot tell from grad_y which it "
+        "was; it has to take x's shape, and PyTorch's transposed convolution has output_padding for it.",
+        wrong=(result_with(grad_x=only_what_was_reached),),
+    ),
+    Rule(
+        "padding_not_cropped",
+        says="The padding's gradient is cut off again: grad_x has the shape of x.",
+        instead="returns the gradient of the padded image, or cuts the wrong side off",
+        why="grad_x[:, :, p:-p, p:-p]; and with p = 0 that slice is empty, the next trap.",
+        wrong=(result_with(grad_x=uncropped), result_with(grad_x=cropped_at_the_start)),
+    ),
+    Rule(
+        "border_s_gradient_dropped",
+        says="What the border showed of the image collects the border's gradient too.",
+        instead="throws the gradient of a mirrored or repeated border away",
+        why="Under reflect a pixel beside the edge is read twice, once as itself and once as its mirror "
+        "image. Its gradient is the sum of both.",
+        wrong=(other(border_dropped, "grad_x"),),
+    ),
+    Rule(
+        "padding_zero_in_grad_w",
+        says="grad_w pairs gradients with what the window read, the border included.",
+        instead="computes grad_w as if the border were zeros",
+        why="The forward pass read mirrored pixels there.",
+        wrong=(other(border_dropped, "grad_w"), other(border_dropped, "grad_x", "grad_w")),
+    ),
+    Rule(
+        "gradients_swapped",
+        says="The gradients are returned in the order (grad_x, grad_w, grad_b).",
+        instead="returns grad_w before grad_x",
+        why="The order is that of the arguments of the convolution.",
+        wrong=(Wrong(after=gradients_swapped),),
+    ),
+)
+
+OPERATION = Operation(
+    name="conv2d_backward",
+    arrays=("grad_y", "x", "w"),
+    outputs=OUTPUTS,
+    compute=compute,
+    cases=tuple(sorted(cases(), key=lambda case: case.cells)),
+    rules=RULES,
+    defaults={"stride": 1, "padding": 0, "dilation": 1, "groups": 1, "padding_mode": "zeros"},
+    axes={"grad_y": "NO", "x": "NC", "w": "OC", "grad_x": "NC", "grad_w": "OC", "grad_b": "O"},
+)

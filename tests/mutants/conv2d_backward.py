@@ -1,0 +1,48 @@
+"""The gradients of a convolution, as a scatter of every product."""
+
+import numpy as np
+
+from . import Edit
+from .conv2d import pair
+
+
+def conv2d_backward(grad_y, x, w, stride=1, padding=0, dilation=1, groups=1):
+    (SH, SW), (PH, PW), (DH, DW) = pair(stride), pair(padding), pair(dilation)
+    N, _, H, W = x.shape
+    OC, ICG, KH, KW = w.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (PH, PH), (PW, PW)))
+    grad_padded, grad_w = np.zeros(padded.shape), np.zeros(w.shape)
+    for n in range(N):
+        for o in range(OC):
+            first = o // (OC // groups) * ICG
+            for i, j in np.ndindex(grad_y.shape[2:]):
+                g = grad_y[n, o, i, j]
+                for c, kh, kw in np.ndindex(ICG, KH, KW):
+                    at = n, first + c, i * SH + kh * DH, j * SW + kw * DW
+                    grad_padded[at] += g * w[o, c, kh, kw]
+                    grad_w[o, c, kh, kw] += g * padded[at]
+    grad_x = grad_padded[:, :, PH : PH + H, PW : PW + W]
+    grad_b = grad_y.sum(axis=(0, 2, 3))
+    return grad_x, grad_w, grad_b
+
+
+EDITS = [
+    Edit("grad_x_kernel_turned", "+= g * w[o, c, kh, kw]", "+= g * w[o, c, KH - 1 - kh, KW - 1 - kw]"),
+    Edit("overlaps_overwritten", "grad_padded[at] +=", "grad_padded[at] ="),
+    Edit("grad_w_turned", "return grad_x, grad_w, grad_b", "return grad_x, grad_w[:, :, ::-1, ::-1], grad_b"),
+    Edit("batch_not_summed", "grad_w[o, c, kh, kw] +=", "grad_w[o, c, kh, kw] += n == 0 and"),
+    Edit("batch_averaged", "return grad_x, grad_w, grad_b", "return grad_x, grad_w / N, grad_b / N"),
+    Edit("batch_averaged", "return grad_x, grad_w, grad_b", "return grad_x, grad_w / N, grad_b"),
+    Edit("grad_b_not_summed", "grad_y.sum(axis=(0, 2, 3))", "grad_y.sum(axis=(2, 3))"),
+    Edit("grad_b_not_summed", "grad_y.sum(axis=(0, 2, 3))", "grad_y.sum(axis=0)"),
+    Edit("grad_b_averaged", "grad_y.sum(axis=(0, 2, 3))", "grad_y.mean(axis=(0, 2, 3))"),
+    Edit("stride_ignored_in_grad_w", "+= g * padded[at]", "+= g * padded[n, first + c, i + kh * DH, j + kw * DW]"),
+    Edit("stride_ignored_in_grad_x", "grad_padded[at] +=", "grad_padded[n, first + c, i + kh * DH, j + kw * DW] +="),
+    Edit("dilation_ignored_in_the_gradient", "+= g * padded[at]", "+= g * padded[n, first + c, i * SH + kh, j * SW + kw]"),
+    Edit("dropped_columns_given_gradient", "    grad_x = grad_padded", "    rest = [(n + 2 * p - d * (k - 1) - 1) % s for n, p, d, k, s in ((H, PH, DH, KH, SH), (W, PW, DW, KW, SW))]\n    grad_padded = np.roll(grad_padded, rest, (2, 3))\n    grad_x = grad_padded"),
+    Edit("dropped_columns_missing", "    grad_x = grad_padded", "    H -= (H + 2 * PH - DH * (KH - 1) - 1) % SH\n    W -= (W + 2 * PW - DW * (KW - 1) - 1) % SW\n    grad_x = grad_padded"),
+    Edit("padding_not_cropped", "grad_padded[:, :, PH : PH + H, PW : PW + W]", "grad_padded"),
+    Edit("padding_not_cropped", "grad_padded[:, :, PH : PH + H, PW : PW + W]", "grad_padded[:, :, :H, :W]"),
+    Edit("gradients_swapped", "return grad_x, grad_w, grad_b", "return grad_w, grad_x, grad_b"),
+    Edit(("grad_w_turned", "grad_b_averaged"), "return grad_x, grad_w, grad_b", "return grad_x, grad_w[..., ::-1, ::-1], grad_y.mean(axis=(0, 2, 3))"),
+]  # fmt: skip
