@@ -15,7 +15,7 @@ def test_every_function_is_here():
     asking = {
         "algorithms",
         "backends",
-        "check",  # its bad calls are in test_check.py
+        "check",  # its bad calls are in test_check_functions.py
         "conv2d_workspace",
         "get_num_threads",
         "last_call",

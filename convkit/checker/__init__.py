@@ -69,7 +69,7 @@ def check(
     >>> report.counterexample.expected, report.counterexample.got
     (array([[[[21.]]]]), array([[[[12.]]]]))
     """
-    from .session import run
+    from .run import run
 
     return run(function, like, names, layout, seconds)
 

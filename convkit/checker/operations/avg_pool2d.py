@@ -87,8 +87,8 @@ RULES = (
         "divisor_ignores_padding",
         says="With count_include_pad=True, the default, cells of the padding count in the divisor.",
         instead="divides by the cells of the image alone, although padding should count",
-        why="TensorFlow and ONNX's default leave padding out, PyTorch's default counts it: in a corner, a 3x3 "
-        "window divides by 4 in one and by 9 in the other.",
+        why="TensorFlow and ONNX's default leave padding out, PyTorch's default counts it: in a corner, a "
+        "3x3 window divides by 4 in one and by 9 in the other.",
         wrong=(Wrong(lambda call: {**call, "count_include_pad": False}),),
     ),
     Rule(
