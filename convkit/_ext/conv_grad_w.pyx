@@ -201,7 +201,9 @@ cdef void grad_w(
         return
     # A task has as many panels as its sums have room for, or several groups; but each thread gets some.
     at_once = min(<Py_ssize_t> PANELS, MC//((tiles + parts - 1)//parts*MR))
-    chunks = min(max((panels + at_once - 1)//at_once, threads if s.G < threads else 1), panels)
+    chunks = (panels + at_once - 1)//at_once
+    if s.G < threads:
+        chunks = min((chunks + threads - 1)//threads*threads, panels)  # the same number for each
     if s.G*chunks*parts < threads:
         parts = min(<Py_ssize_t> threads, tiles)
     if chunks*parts == 1:
