@@ -13,7 +13,7 @@ from convkit._ext.depthwise cimport depthwise_channels
 from convkit._ext.depthwise_rows cimport depthwise_image, fill_masks, make_strips, strips
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
-from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
+from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous, row_tiles
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 
 cdef enum:
@@ -143,6 +143,8 @@ cdef inline void dense_unit(
         if is_contiguous(&k.p, s):
             contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
                              start if c == 0 else NULL, M, &k.p, s)
+        elif k.p.cols % lanes(y) == 0:
+            row_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &k.p, s)
         else:
             flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M,
                        &k.p, s)
