@@ -53,6 +53,7 @@ cdef inline plan make_plan(
     """Choose the blocks; L is the lanes of a vector and `size` the bytes of an element."""
     cdef plan a
     cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols, in_strips
+    cdef Py_ssize_t even = 1
     a.p = make_layout(s, ih_of, iw_of)
     if is_depthwise(s):
         a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
@@ -64,9 +65,16 @@ cdef inline plan make_plan(
     if cols == s.OW:
         rows = min(s.OH, max(1, cells // (cols + a.p.h.extra) - a.p.v.extra))
     a.possible = a.p.possible and taps <= MOST_TAPS and (cols == s.OW or cols >= 8*L)
+    # Blocks that are much alike, and whole vectors if rows permit: left-over pixels take longer.
+    while even < L and even*cols % L != 0:
+        even *= 2
+    if rows == s.OH or rows < even:
+        even = 1
+    rows -= rows % even
+    rows = blocks_of(blocks_of(s.OH, blocks_of(s.OH, rows)), even)*even
     a.row_blocks = blocks_of(s.OH, rows)
     a.col_blocks = blocks_of(s.OW, max(1, cols))
-    set_block(&a.p, s, blocks_of(s.OH, a.row_blocks), blocks_of(s.OW, a.col_blocks))
+    set_block(&a.p, s, rows, blocks_of(s.OW, a.col_blocks))
     a.units = s.N*s.G*a.row_blocks*a.col_blocks
     a.terms = a.channels*taps
     a.columns = (L - 1)*a.terms
