@@ -6,7 +6,7 @@ the weights of a row of tiles fit L1 beside a tile's pixels. Blocks depend on th
 the threads, so neither do the bits of a sum.
 """
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.depthwise cimport depthwise_channels
@@ -15,6 +15,7 @@ from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
 from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous, row_tiles
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cdef enum:
     PLANES_BYTES = 800_000  # planes of a block: most of an L2 cache of 1 or 2 MiB
@@ -101,7 +102,7 @@ cdef inline bint allocate(
 ) noexcept nogil:
     """Get every thread's workspace, all of it or none."""
     t.bytes = bytes_of_thread(a, size)
-    t.memory = <char *> malloc(threads*t.bytes)
+    t.memory = <char *> workspace_memory(threads*t.bytes)
     return t.memory != NULL
 
 

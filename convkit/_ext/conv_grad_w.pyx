@@ -34,11 +34,9 @@ from convkit._ext.planes cimport is_identity
 from convkit._ext.threads cimport threads_for
 from convkit._ext.transpose cimport transpose_rows
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cnp.import_array()
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **memory, size_t alignment, size_t size)
 
 cdef enum:
     KC = 512      # pixels of a panel: 96 KiB of it, and 16 KiB of dy in the L1 cache for 8 output channels
@@ -254,11 +252,8 @@ cdef void one_of(
 
 
 cdef workspace *room_for(int threads) noexcept nogil:
-    """Memory for so many threads, or NULL; lines of the caches begin where vectors do."""
-    cdef void *work = NULL
-    if posix_memalign(&work, 64, threads*sizeof(workspace)):
-        return NULL
-    return <workspace *> work
+    """Memory for so many threads, or NULL."""
+    return <workspace *> workspace_memory(threads*sizeof(workspace))
 
 
 cdef api void conv2d_grad_w_f32(

@@ -19,7 +19,7 @@ once for all images of a call.
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from convkit._ext cimport conv_door
 from convkit._ext.blocks cimport TERMS, convolve_units, make_plan, plan, workspace
@@ -36,6 +36,7 @@ from convkit._ext.phases cimport (
 from convkit._ext.planes cimport block, make_block, pack
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport at, clear, lanes, splat, store, vd, vec, vf, zero
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cnp.import_array()
 
@@ -241,7 +242,7 @@ cdef api void conv_transpose2d_f32(
 ) noexcept nogil:
     cdef int threads = threads_of(s)
     cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(float), threads)
-    cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
+    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
     if memory:
         transposed(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s, &a,
                    memory, threads)
@@ -256,7 +257,7 @@ cdef api void conv_transpose2d_f64(
 ) noexcept nogil:
     cdef int threads = threads_of(s)
     cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(double), threads)
-    cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
+    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
     if memory:
         transposed(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s, &a,
                    memory, threads)

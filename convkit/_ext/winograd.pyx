@@ -18,18 +18,20 @@ the tiles that read it.
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, prange, threadid
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from convkit._ext cimport contract
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.microkernel cimport MR, NV, tile
+from convkit._ext.microkernel cimport MR, tile
 from convkit._ext.panels cimport conv2d_by_panels
+from convkit._ext.tiles cimport next_vectors
 from convkit._ext.vec cimport at, clear, lanes, vd, vec, vf
 from convkit._ext.winograd_plan cimport SPEED, TILES, block_start, make_plan, plan, workspace
 from convkit._ext.winograd_tiles cimport (
     M_plane, ROWS, U_filters, U_plane, U_row, V_plane, input_scratch, parts, problem,
     transform_filters, transform_inputs, transform_outputs, up
 )
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cnp.import_array()
 
@@ -43,18 +45,21 @@ cdef void multiply(
     Py_ssize_t filters, Py_ssize_t first, Py_ssize_t tiles
 ) noexcept nogil:
     """M[point] += U[point] @ V[point] for all 36 points and a block of channels, `first` of them on."""
-    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles, L), point, r, v
+    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles, L), point, r, v, n
     cdef Py_ssize_t U_stride = U_plane(U, p.q.IC), ldw = U_row(U, p.q.IC), K = min(ldw, p.q.IC - first)
     cdef Py_ssize_t V_stride = V_plane(V, p.q.IC, p.tiles), M_stride = M_plane(M, p.tiles)
     cdef vec zeros[ROWS]
     clear(zeros, ROWS)
     for point in range(36):
-        for v in range(parts(vectors, NV)):
+        v = 0
+        while v < vectors:
+            n = next_vectors(vectors - v)
             for r in range(parts(filters, MR)):
-                tile(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> min(<Py_ssize_t> NV, vectors - v*NV),
-                     at(M, point*M_stride + r*MR*p.tiles + v*NV*L), p.tiles,
-                     at(V, point*V_stride + first*p.tiles + v*NV*L), off,
+                tile(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> n,
+                     at(M, point*M_stride + r*MR*p.tiles + v*L), p.tiles,
+                     at(V, point*V_stride + first*p.tiles + v*L), off,
                      at(U, point*U_stride + r*MR*ldw), ldw, K, zeros if first == 0 else NULL)
+            v += n
 
 
 cdef void filters_times_tiles(
@@ -180,7 +185,7 @@ cdef void winograd(
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
     cdef plan p = make_plan(x, ih_of, iw_of, s, False)
-    cdef void *memory = malloc(workspace(x, &p))
+    cdef void *memory = workspace_memory(workspace(x, &p))
     cdef Py_ssize_t done = 0
     if memory == NULL:
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
@@ -198,7 +203,7 @@ cdef int from_python(
     cdef plan p = make_plan(x, ih_of, iw_of, s, ready)
     cdef Py_ssize_t done = 0, size = workspace(x, &p)
     cdef Py_ssize_t at_once = contract.blocks_at_once(p.tiles*16*9*p.q.OC*p.q.IC // SPEED + 1)
-    cdef void *memory = malloc(size)
+    cdef void *memory = workspace_memory(size)
     if memory == NULL:
         raise MemoryError(f"winograd needs {size:,} bytes of workspace; algorithm='direct' needs less")
     try:
