@@ -297,13 +297,14 @@ print("leaving")
     assert done.stdout == "leaving\n"
 
 
-def test_control_c_ends_a_long_call():
-    """hardening: Ctrl-C. It is looked for between images, some 50 ms of work apart."""
-    program = """
+@pytest.mark.parametrize("shape", [(400, 4, 100, 100), (1, 4, 2000, 2000)], ids=["images", "image"])
+def test_control_c_ends_a_long_call(shape):
+    """hardening: Ctrl-C. It is looked for between images, or parts of one, some 50 ms of work apart."""
+    program = f"""
 import os, signal, threading, time
 import numpy as np, convkit
 signal.signal(signal.SIGINT, signal.default_int_handler)
-x, w = np.ones((400, 4, 100, 100), np.float32), np.ones((64, 4, 3, 3), np.float32)
+x, w = np.ones({shape}, np.float32), np.ones((64, 4, 3, 3), np.float32)
 start = time.perf_counter()
 threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
 try:
@@ -314,6 +315,29 @@ except KeyboardInterrupt:
     done = run(program)
     assert done.stdout, done.stderr
     assert float(done.stdout) < 1.5  # undisturbed it takes about ten
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_an_image_done_in_parts(groups):
+    """hardening: Ctrl-C. The parts are the whole: they give what the halves of the filters give."""
+    x = integers(2, 20 * groups, 400, 400, dtype="float32")
+    w = integers(64, 20, 7, 7, dtype="float32")
+    y = convkit.conv2d(x, w, groups=groups)
+    assert y[0].size * w[0].size / 80 > 100_000_000  # nanoseconds: two parts at least
+    each = [
+        convkit.conv2d(part, w[i * 64 // groups :][: 64 // groups])
+        for i, part in enumerate(np.split(x, groups, axis=1))
+    ]
+    assert_equal(y, np.concatenate(each, axis=1))
+    grad = integers(*y.shape, dtype="float32")
+    got = convkit.conv2d_backward(grad, x, w, groups=groups, needs=(False, True, False)).grad_w
+    assert abs(got).max() < 2**24  # so that all sums were exact
+    for m in range(0, 64, 24):
+        one = np.ascontiguousarray(grad[:, m : m + 1])
+        g = m * groups // 64
+        part = np.ascontiguousarray(np.split(x, groups, axis=1)[g])
+        alone = convkit.conv2d_backward(one, part, w[m : m + 1], needs=(False, True, False)).grad_w
+        assert_equal(got[m : m + 1], alone)
 
 
 # --- the price of the import ---------------------------------------------------------------
@@ -347,6 +371,52 @@ print(time.process_time() - start, *{"numba", "scipy", "matplotlib", "rich"} & s
     )  # the best of five, in CPU time: others use this machine too
 
 
+# --- what a kernel may not do --------------------------------------------------------------
+
+
+def test_kernels_beside_other_libraries_threads():
+    """hardening: nested parallelism. Threads of Python's, of BLAS and of kernels work at the same time."""
+    program = """
+import threading
+import numpy as np, convkit
+from threadpoolctl import threadpool_info
+convkit.set_num_threads(2)
+x, w, square = np.ones((2, 8, 64, 64)), np.ones((8, 8, 3, 3)), np.ones((300, 300))
+results = []
+def work():
+    for _ in range(5):
+        y = convkit.conv2d(x, w)
+        results.append(bool((y == 72).all() and (square @ square == 300).all()))
+        results.append(np.array_equal(convkit.conv2d(x, w, algorithm="im2col", backend="numpy"), y))
+threads = [threading.Thread(target=work) for _ in range(4)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+seen = {pool["user_api"] for pool in threadpool_info()}
+print(len(results), all(results), "openmp" in seen)
+"""
+    pytest.importorskip("threadpoolctl")
+    if not convkit.show_config()["openmp"]:
+        pytest.skip("no compiled kernels with OpenMP")
+    done = run(program)
+    assert done.stdout == "40 True True\n", done.stderr
+
+
+def test_compiled_kernels_call_no_blas():
+    """hardening: nested parallelism. A product by BLAS, inside threads, would start threads of its own."""
+    for module in Path(convkit.__file__).parent.glob("_ext/**/*.so"):
+        assert not re.search(rb"[a-z_]*gemm_?\0", module.read_bytes()), module
+
+
+def test_nothing_raises_where_an_exception_would_be_lost():
+    """hardening: exception in C code. What cannot hand on an exception has no GIL, so nothing raises there:
+    Cython compiles no other operation without it.
+    """
+    sources = [p for s in ("*.pyx", "*.pxd") for p in Path(convkit.__file__).parent.glob(f"_ext/**/{s}")]
+    lost = re.compile(r"\bnoexcept\b(?! nogil)|\bwith gil\b")
+    assert len(sources) > 50
+    assert [p.name for p in sources if lost.search(p.read_text())] == []
+
+
 # --- every class has a test ----------------------------------------------------------------
 
 CLASSES = (
@@ -368,7 +438,9 @@ CLASSES = (
     "several callers at once",
     "fork after use",
     "results depend on threads",
+    "nested parallelism",
     "Ctrl-C",
+    "exception in C code",
     "exit",
 )
 

@@ -28,6 +28,7 @@ from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.conv_transpose_plan cimport (
     CHANNELS, SUMS_BYTES, make_task, make_work_plan, parts_of, room, room_of, task, work_plan
 )
+from convkit._ext.depthwise_spread cimport depthwise_spread, make_spread, spread
 from convkit._ext.panels cimport conv2d_by_panels
 from convkit._ext.phase_planes cimport make_union_plan, phase_sums, turn_by_taps, union_plan
 from convkit._ext.phases cimport (
@@ -63,15 +64,21 @@ cdef void turn_weights(
 
 cdef void convolve(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    const conv_shape *c, const workspace *work
+    const conv_shape *c, Py_ssize_t M, const workspace *work
 ) noexcept nogil:
-    """Convolve one image; without b, which only a convolution of one group may lack, add to y."""
+    """Convolve one image; without b, which only a convolution of one group may lack, add to y.
+
+    Only the first M output channels of each group are computed, but all of them count for the plan: how
+    many there are in a chunk depends on the threads, and the bits of the sums must not.
+    """
+    cdef conv_shape part = c[0]
     cdef Py_ssize_t size = sizeof(vec)//lanes(y)
     cdef plan a = make_plan(c, ih_of, iw_of, lanes(y), size)
     if a.possible and a.terms*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size <= work.bytes:
-        convolve_units(y, x, w, b, ih_of, iw_of, c, &a, work, 0, 0, a.units, 0, c.OC//c.G)
+        convolve_units(y, x, w, b, ih_of, iw_of, c, &a, work, 0, 0, a.units, 0, M)
     else:
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, c)
+        part.OC = M*c.G
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, &part)
 
 
 cdef void add_phase(
@@ -91,7 +98,7 @@ cdef void add_phase(
         p.OH = min(rows, v.Q - i*rows)
         for j in range(parts_of(h.Q, cols)):
             p.OW = min(cols, h.Q - j*cols)
-            convolve(sums, x, w, <const vec *> r.zeros, r.ih_of + i*rows, r.iw_of + j*cols, &p, &r.conv)
+            convolve(sums, x, w, <const vec *> r.zeros, r.ih_of + i*rows, r.iw_of + j*cols, &p, t.M, &r.conv)
             add_block(y, s.IH, s.IW, sums, channels, p.OH, p.OW, v, i*rows, h, j*cols)
 
 
@@ -100,7 +107,7 @@ cdef conv_shape shape_of(const task *t, const conv_shape *s, const phase *v, con
     cdef conv_shape p
     p.N, p.G = 1, t.G
     p.IC, p.IH, p.IW = t.G*t.OC, s.OH, s.OW
-    p.OC, p.OH, p.OW = t.G*t.M, v.Q, h.Q
+    p.OC, p.OH, p.OW = t.G*(s.IC//s.G), v.Q, h.Q
     p.KH, p.KW, p.DH, p.DW = v.k.count, h.k.count, v.k.dilation, h.k.dilation
     p.SH = p.SW = 1
     return p
@@ -117,8 +124,7 @@ cdef void add_together(
     cdef vec *columns = <vec *> (off + max(<Py_ssize_t> TERMS, taps))
     cdef vec *packed = at(columns, (lanes(y) - 1)*max(<Py_ssize_t> TERMS, taps))
     cdef const vec *planes = packed
-    cdef const phase *v
-    cdef const phase *h
+    cdef phase v, h
     cdef block k
     turn_by_taps(<vec *> r.weights, at(w, (t.oc*s.IC + t.m)*taps), s.IC*taps, t.OC, t.M, taps, u.place)
     for n in range(t.n, t.stop):
@@ -131,13 +137,13 @@ cdef void add_together(
             else:
                 pack(packed, at(x, source), t.OC, s.N*s.OC*OHW - source, &k, &u.s, True)
             for i in range(u.v.phases*u.h.phases):
-                v, h = &u.v.of_tap[i//u.h.phases], &u.h.of_tap[i % u.h.phases]
+                v, h = u.v.of_tap[i//u.h.phases], u.h.of_tap[i % u.h.phases]
                 rows = min(at_once, v.Q - row)
                 if rows > 0 and h.Q > 0:
                     phase_sums(<vec *> r.sums, planes, off, columns, <const vec *> r.weights, t.OC,
                                <const vec *> r.zeros, &k, u, taps, i//u.h.phases, i % u.h.phases, t.M, rows)
                     add_block(at(y, (n*s.IC + t.m)*s.IH*s.IW), s.IH, s.IW, <const vec *> r.sums, t.M,
-                              rows, h.Q, v, row, h, 0)
+                              rows, h.Q, &v, row, &h, 0)
 
 
 cdef void fill_channels(vec *y, const vec *b, Py_ssize_t channels, Py_ssize_t cells) noexcept nogil:
@@ -198,7 +204,7 @@ cdef void run_task(
                 if a.straight:
                     p = shape_of(&t, s, &v, &h)
                     convolve(y_image, x_image, turned, at(b, first) if t.oc == 0 else NULL, r.ih_of, r.iw_of,
-                             &p, &r.conv)
+                             &p, t.M, &r.conv)
                 elif v.Q*h.Q > 0:
                     add_phase(y_image, x_image, turned, r, &t, s, &v, &h)
                 turned = at(turned, t.G*t.M*t.OC*v.k.count*h.k.count)
@@ -216,13 +222,30 @@ cdef void transposed(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     const conv_shape *s, const work_plan *a, char *memory, int threads
 ) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, planes = s.N*s.IC
+    cdef spread d = make_spread(s, ih_of, iw_of, lanes(y))
+    if d.possible and d.work <= a.sums:
+        for i in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+            spread_planes(planes*i//threads, planes*(i + 1)//threads, y, x, w, b, s, &d, a, memory, i)
+        return
     if threads == 1:
         for i in range(a.chunks*a.images):
             one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
         return
     for i in prange(a.chunks*a.images, schedule="dynamic", num_threads=threads):
         one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
+
+
+cdef void spread_planes(
+    Py_ssize_t first, Py_ssize_t last, vec *y, const vec *x, const vec *w, const vec *b, const conv_shape *s,
+    const spread *d, const work_plan *a, char *memory, Py_ssize_t thread
+) noexcept nogil:
+    """Do some channels, counted through all images, of a depthwise convolution of stride 2."""
+    cdef room r = room_of(memory, a, sizeof(vec)//lanes(y), s, thread)
+    cdef Py_ssize_t i, c
+    for i in range(first, last):
+        c = i % s.IC
+        depthwise_spread(at(y, i*s.IH*s.IW), at(x, i*s.OH*s.OW), at(w, 9*c), at(b, c), <vec *> r.sums, d, s)
 
 
 cdef void one_of(

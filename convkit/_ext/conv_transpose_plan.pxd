@@ -48,7 +48,9 @@ cdef inline work_plan make_work_plan(
     a.straight = is_whole(&v, s.IH) and is_whole(&h, s.IW)
     channels = CHANNELS
     if not a.straight:
-        channels = min(channels, max(SUMS_BYTES//size//max(v.Q*h.Q, 1), MR))
+        # All sums of a phase at once, or tile by tile: pieces must not depend on the threads. Phases other
+        # than the first may have one cell more.
+        channels = min(channels, max(SUMS_BYTES//size//((v.Q + 1)*(h.Q + 1)), MR))
     # Many channels of y, so that x is packed for many, but not at the price of too many visits to y,
     # which take longer where a stride spreads the sums. For kernels of 1x1, x need not be packed.
     terms = TERMS_LEAST if a.straight else 8*TERMS_LEAST if taps == 1 else 2*TERMS_LEAST

@@ -76,11 +76,10 @@ cdef inline void fill_union_table(Py_ssize_t *table, const axis_of_phases *a, Py
 cdef inline void order_taps(union_plan *u, const conv_shape *s) noexcept nogil:
     """Number the taps phase by phase, the last of each phase first."""
     cdef Py_ssize_t i, j, row, col, n = 0
-    cdef const phase *v
-    cdef const phase *h
+    cdef phase v, h
     for i in range(u.v.phases):
         for j in range(u.h.phases):
-            v, h = &u.v.of_tap[i], &u.h.of_tap[j]
+            v, h = u.v.of_tap[i], u.h.of_tap[j]
             u.first[i*MAX_PHASES + j] = n
             for row in range(v.k.count):
                 row = v.k.first + (v.k.count - 1 - row)*v.k.step

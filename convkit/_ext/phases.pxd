@@ -209,7 +209,9 @@ cdef inline void add_cell(vec *y, Py_ssize_t i, const vec *sums, Py_ssize_t q) n
         (<double *> y)[i] += (<const double *> sums)[q]
 
 
-cdef inline inlined add_run(vec *y, Py_ssize_t room, const vec *sums, Py_ssize_t n, Py_ssize_t S) noexcept nogil:
+cdef inline inlined add_run(
+    vec *y, Py_ssize_t room, const vec *sums, Py_ssize_t n, Py_ssize_t S
+) noexcept nogil:
     """Add n sums to every S-th cell of y; S may be a constant. A vector may be read at any sum.
 
     The cells between and, within `room` elements, those behind get zeros added, which leave them as they

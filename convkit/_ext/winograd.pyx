@@ -22,10 +22,10 @@ from libc.stdlib cimport free
 
 from convkit._ext cimport contract
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.microkernel cimport MR, tile
+from convkit._ext.microkernel cimport MR, dots, tile
 from convkit._ext.panels cimport conv2d_by_panels
 from convkit._ext.tiles cimport next_vectors
-from convkit._ext.vec cimport at, clear, lanes, vd, vec, vf
+from convkit._ext.vec cimport at, clear, lanes, move, vd, vec, vf
 from convkit._ext.winograd_plan cimport SPEED, TILES, block_start, make_plan, plan, workspace
 from convkit._ext.winograd_tiles cimport (
     M_plane, ROWS, U_filters, U_plane, U_row, V_plane, input_scratch, parts, problem,
@@ -44,8 +44,12 @@ cdef void multiply(
     vec *M, const vec *U, const vec *V, const Py_ssize_t *off, const plan *p,
     Py_ssize_t filters, Py_ssize_t first, Py_ssize_t tiles
 ) noexcept nogil:
-    """M[point] += U[point] @ V[point] for all 36 points and a block of channels, `first` of them on."""
-    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles, L), point, r, v, n
+    """M[point] += U[point] @ V[point] for all 36 points and a block of channels, `first` of them on.
+
+    The rest of the tiles are dot products of U's rows and their columns of V, which `one_input` keeps.
+    """
+    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles - p.rest, L), point, r, v, n
+    cdef const vec *columns = at(V, 36*V_plane(V, p.q.IC, p.tiles) + first)
     cdef Py_ssize_t U_stride = U_plane(U, p.q.IC), ldw = U_row(U, p.q.IC), K = min(ldw, p.q.IC - first)
     cdef Py_ssize_t V_stride = V_plane(V, p.q.IC, p.tiles), M_stride = M_plane(M, p.tiles)
     cdef vec zeros[ROWS]
@@ -60,6 +64,11 @@ cdef void multiply(
                      at(V, point*V_stride + first*p.tiles + v*L), off,
                      at(U, point*U_stride + r*MR*ldw), ldw, K, zeros if first == 0 else NULL)
             v += n
+        for r in range(parts(filters, MR) if p.rest else 0):
+            dots(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> p.rest,
+                 at(M, point*M_stride + r*MR*p.tiles + v*L), p.tiles,
+                 at(columns, point*p.rest*p.q.IC), p.q.IC,
+                 at(U, point*U_stride + r*MR*ldw), ldw, K, zeros if first == 0 else NULL)
 
 
 cdef void filters_times_tiles(
@@ -98,8 +107,13 @@ cdef void one_input(
     vec *V, const vec *x, const vec *x_end, vec *scratch, const plan *p,
     Py_ssize_t ic, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    transform_inputs(at(V, ic*p.tiles), V_plane(x, p.q.IC, p.tiles), at(x, ic*p.q.IH*p.q.IW), x_end,
-                     scratch, &p.q, start, stop)
+    """Fill one channel of V[point][ic][tile] and, behind V, of columns[point][tile of the rest][ic]."""
+    cdef Py_ssize_t V_stride = V_plane(x, p.q.IC, p.tiles), point, t
+    cdef vec *columns = at(V, 36*V_stride + ic)
+    transform_inputs(at(V, ic*p.tiles), V_stride, at(x, ic*p.q.IH*p.q.IW), x_end, scratch, &p.q, start, stop)
+    for point in range(36):
+        for t in range(p.rest):
+            move(columns, (point*p.rest + t)*p.q.IC, V, point*V_stride + ic*p.tiles + stop - p.rest + t)
 
 
 # --- both orders ---------------------------------------------------------------------------
@@ -242,7 +256,7 @@ cdef int served(const conv_shape *s) except -1:
     return 0
 
 
-cdef Py_ssize_t ready_size(const vec *like, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept:
+cdef Py_ssize_t ready_size(const vec *like, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept nogil:
     return G*parts(OC // G, ROWS)*U_filters(like, IC)
 
 
