@@ -7,7 +7,8 @@ exchanged, so the weights are copied in that order and convolution's own blocks 
 With a stride, it is one such convolution for each phase of the stride (phases.pxd); 9 taps with stride
 2 make four, of 4, 2, 2 and 1 taps, which share what they read of x (phase_planes.pxd) unless there are
 groups. Their sums go to a small buffer and from there to their places, which the index tables name:
-cells that padding showed several times collect all their copies.
+cells that padding showed several times collect all their copies. Depthwise kernels of 3x3 and stride 2
+need none of this (depthwise_spread.pxd).
 
 A task is a chunk of y's channels, for all images or some. Its weights, or if they are many those of
 some of x's channels at a time, are turned once and stay in the L2 cache while all images use them.

@@ -9,7 +9,8 @@ transforms cost about 9 operations for each input, and their traffic: V is 2.25 
 and U 4 times as large as w. With 64 channels and more, they take a third of the time.
 
 Few tiles: V of all of them is made first, and each block of filters is transformed when its turn
-comes, since U would be larger than the caches and is used once. Many tiles: U is made first, then a
+comes, since U would be larger than the caches and is used once. Where one or two tiles would have a vector
+to themselves, as one of 49 does, their products are dot products. Many tiles: U is made first, then a
 block of tiles at a time goes all the way. Threads share the blocks of filters, or of tiles.
 
 Rounding differs from the defining sum's: convkit/rules.py states the bound. One NaN in x spreads over
