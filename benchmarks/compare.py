@@ -112,7 +112,7 @@ def compare_conv(args: argparse.Namespace) -> dict[str, Any]:
     head = ("layer", args.peer, "convkit", "ratio", "min", "max", "GFLOP/s", "of peak", "error", "kernel")
     print("{:<22} {:>10} {:>10} {:>6} {:>6} {:>6} {:>8} {:>8} {:>6}  {}".format(*head))
     rows = []
-    with both_sides(args.peer, args.threads, how) as (peer, ours):
+    with both_sides(args.peer, args.threads, how, args.cpu_time) as (peer, ours):
         for layer in CONV_SUITES[args.suite]:
             case = ConvCase(layer, args.batch, args.backward)
             rows.append(conv_row(case, peer, ours, peak, args))
@@ -308,8 +308,13 @@ def main() -> int:
     parser.add_argument("--backend", default="auto", help="convkit's: cython, numba, ... (auto)")
     parser.add_argument("--only", default="", help="streaming operations whose name holds this")
     parser.add_argument("--turns", type=int, default=9, help="measurements of each side (9)")
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="conv on one thread, on a machine that is busy"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     args = parser.parse_args()
+    if args.cpu_time and (args.what != "conv" or args.threads > 1):
+        parser.error("--cpu-time is for conv on one thread: with more, threads also wait for one another")
     tables = {
         "conv": compare_conv,
         "ladder": compare_ladder,

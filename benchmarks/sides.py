@@ -11,7 +11,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import sleep
+from time import perf_counter, sleep, thread_time
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,9 @@ def contender(side: str, case: Case, threads: int, how: dict[str, str]) -> Conte
 class Here:
     """A side in this process."""
 
-    def __init__(self, side: str, threads: int, how: dict[str, str]) -> None:
+    def __init__(self, side: str, threads: int, how: dict[str, str], cpu_time: bool = False) -> None:
         self.side, self.threads, self.how = side, threads, how
+        self.clock = thread_time if cpu_time else perf_counter
         self.call: Contender = lambda: None
 
     def load(self, case: Case) -> list[np.ndarray]:
@@ -44,7 +45,7 @@ class Here:
         if self.threads > 1:
             sleep(0.005)
             seconds_of(self.call, 3)
-        return seconds_of(self.call, repeats)
+        return seconds_of(self.call, repeats, self.clock)
 
     def which(self) -> str:
         """Return the kernel that convkit chose in the last call."""
@@ -97,10 +98,12 @@ def _serve(pipe: Any, side: str, threads: int, how: dict[str, str]) -> None:
 
 
 @contextmanager
-def both_sides(peer: str, threads: int, how: dict[str, str]) -> Iterator[tuple[Any, Any]]:
+def both_sides(
+    peer: str, threads: int, how: dict[str, str], cpu_time: bool = False
+) -> Iterator[tuple[Any, Any]]:
     """Yield (peer, convkit), ready to take turns."""
     if threads == 1:
-        yield Here(peer, 1, how), Here("convkit", 1, how)
+        yield Here(peer, 1, how, cpu_time), Here("convkit", 1, how, cpu_time)
         return
     sides = There(peer, threads, how), There("convkit", threads, how)
     try:

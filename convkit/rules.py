@@ -17,12 +17,15 @@ exact: ``direct``, always. (The backend ``numpy`` has none, and takes ``im2col``
 
 How far the results may be from the defining sum, with eps the spacing of the dtype's numbers at 1:
 
+- ``direct``, ``im2col`` and all rungs: ``K * eps * sum|x||w|`` over the K = IC*KH*KW products of an output
+  and its bias.
 - ``winograd``: ``(16 + IC/16) * eps * sum over ic of max|x[ic]| * sum|w[ic]|``, for each output channel,
-  IC being the channels of one group. Only the tile's 6x6 pixels count for ``max|x[ic]|``. One NaN or
-  infinity spreads over the tiles that read it.
-- ``fft``: ``4 * eps * sum over ic of |x[ic]| * |w[ic]|``, Euclidean norms of padded images and filters. One
-  NaN fills the image.
-- all others: ``K * eps * sum|x||w|`` over the K = IC*KH*KW products of an output and its bias.
+  IC being the channels of one group. That is ``c * eps * sum|x||w|`` with each pixel replaced by the
+  largest of the 6x6 that its tile reads. For the pixels themselves there is no such c: all 36 enter each of
+  the tile's 16 outputs, and those outside the output's window leave it by cancellation. Their rounding
+  stays, even where the window is zero. One NaN or infinity spreads over the tiles that read it.
+- ``fft``: ``4 * eps * sum over ic of |x[ic]| * |w[ic]|``, Euclidean norms of padded images and filters. The
+  same holds for the whole image, and one NaN fills it.
 """
 
 from __future__ import annotations

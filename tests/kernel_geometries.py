@@ -59,6 +59,7 @@ CONVOLUTIONS = [
         Convolution(f"tile-{OC}x{OW}", (1, IC, 2, OW + 2), OC, (2, 3))
         for OC, OW, IC in [(7, 15, 1), (8, 16, 3), (9, 17, 2), (7, 49, 1), (8, 48, 2), (9, 47, 1), (17, 5, 3)]
     ),
+    Convolution("whole-vectors", (1, 3, 5, 34), 9, (2, 3)),  # rows of 32 outputs
     Convolution("long-sum", (1, 67, 3, 4), 2, (3, 3), padding=SAME),
     Convolution("same", (2, 3, 6, 5), 4, (3, 3), padding=SAME),
     # Winograd's tiles are 4x4 outputs, in blocks of about 48, for 16 filters at a time
@@ -66,8 +67,10 @@ CONVOLUTIONS = [
     Convolution("tiles", (2, 16, 18, 34), 16, (3, 3)),
     Convolution("tiles+1", (3, 3, 17, 21), 17, (3, 3), padding=SAME),
     Convolution("wide-tiles", (1, 2, 6, 210), 3, (3, 3), padding=RAGGED),
+    Convolution("tiles-rest", (1, 5, 5, 68), 9, (3, 3)),  # 17: one more than a vector
     Convolution("tiles-in-groups", (2, 6, 29, 30), 10, (3, 3), padding=SAME, groups=2),
     Convolution("strided", (1, 2, 9, 13), 3, (3, 3), stride=(2, 3), padding=SAME),
+    Convolution("strided-channels", (2, 19, 9, 7), 35, (3, 3), stride=TWO, padding=SAME),
     Convolution("floored", (2, 2, 8, 10), 2, (3, 2), stride=(3, 4)),  # the last cells are never read
     Convolution("gaps", (1, 2, 7, 9), 3, (2, 1), stride=(3, 2)),  # nor are those between the windows
     Convolution("dilated", (1, 2, 9, 11), 3, (3, 2), dilation=(2, 5), padding=RAGGED),

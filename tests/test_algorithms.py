@@ -125,6 +125,22 @@ def test_errors_keep_their_bound_on_adversarial_inputs(algorithm, name, dtype):
     assert_close((got[0] - exact).astype(np.float64), np.zeros(exact.shape), bound[0])
 
 
+@pytest.mark.parametrize("algorithm", SPREAD)
+def test_zero_windows_get_their_neighbours_rounding(algorithm):
+    """Why the bound is no multiple of an output's own sum |x||w|: here that is zero, and the error is not."""
+    if algorithm not in convkit.algorithms("conv2d"):
+        pytest.skip(f"{algorithm} cannot run here")
+    rng = np.random.default_rng(3)
+    x, w = np.zeros((1, 1, 6, 6), np.float32), rng.standard_normal((8, 1, 3, 3)).astype(np.float32)
+    x[..., :3, :3] = rng.standard_normal((3, 3))
+    assert not convkit.conv2d(x, w)[..., 3, 3].any()  # whose window begins at (3, 3)
+    tables = np.arange(6), np.arange(6)
+    bound = SPREAD[algorithm](x.astype(np.float64), w.astype(np.float64), np.zeros(8), *tables)
+    got = np.abs(convkit.conv2d(x, w, algorithm=algorithm)[..., 3:, 3:])
+    assert got.max() > 0
+    assert (got <= np.finfo(np.float32).eps * bound).all()
+
+
 # --- memory --------------------------------------------------------------------------------
 
 

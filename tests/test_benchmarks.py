@@ -4,16 +4,20 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from convkit import dispatch
+import convkit
+from convkit import _ext, dispatch
 
 sys.path.append(str(Path(__file__).parent.parent / "benchmarks"))
 
+import rules
 from realistic import PAIRS, SIZES, runs_on
+from suites import Layer
 from verified import verified_call
 
 ROOT = Path(__file__).parent.parent
@@ -43,6 +47,24 @@ def test_make_bench_is_a_command_that_pytest_accepts():
     )
     assert run.returncode == 0, run.stderr
     assert "test_kernels.py::" in run.stdout
+
+
+@pytest.mark.skipif(_ext.why_not() is not None, reason=str(_ext.why_not()))
+@pytest.mark.parametrize("rule", rules.MAY_CHOOSE)
+def test_the_rules_are_held_against_all_that_they_may_choose(rule, monkeypatch):
+    """A choice that is slow shows as a loss, beside the algorithm that would have been better."""
+    delays = {"direct": 0.02, "im2col": 0.01, "winograd": 0.03, "fft": 0.03}
+    conv2d = convkit.conv2d
+
+    def delayed(*args, algorithm, **options):
+        y = conv2d(*args, algorithm=algorithm, **options)
+        time.sleep(delays.get(algorithm, 0))
+        return y
+
+    monkeypatch.setattr(convkit, "conv2d", delayed)
+    row = rules.check(rule, Layer(2, 2, 8, 3), 3)
+    assert (row["chosen"], row["best"]) == ("direct", "im2col")
+    assert row["loss"] > 1.5
 
 
 def test_groups_tell_cases_apart():

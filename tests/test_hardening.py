@@ -4,12 +4,7 @@ A class is covered by a test whose docstring names it after ``hardening:``, here
 file; the last test of this file checks that each has one.
 """
 
-import multiprocessing
-import os
 import re
-import subprocess
-import sys
-import threading
 import time
 import tracemalloc
 from pathlib import Path
@@ -17,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from comparator import assert_bits, assert_equal
-from geometries import integers, reals
+from geometries import reals
+from programs import run
 
 import convkit
 from convkit import geometry
@@ -210,125 +206,7 @@ def test_subnormal_numbers_are_computed_with():
     assert y.all()
 
 
-# --- several callers -----------------------------------------------------------------------
-
-
-def test_several_threads_call_at_once():
-    """hardening: several callers at once; results depend on threads. Each thread plans anew, too."""
-    rng = np.random.default_rng(0)
-    images = [rng.standard_normal((2, 3, 8 + i % 5, 9)) for i in range(40)]
-    w, wrong, start = reals(4, 3, 3, 3), [], threading.Barrier(4)
-    want = [convkit.conv2d(x, w, padding=1) for x in images]
-
-    def work():
-        start.wait()
-        for x, y in zip(images, want, strict=True):
-            got = convkit.conv2d(x, w, padding=1)
-            back = convkit.pad(convkit.pad(x, (2, 2, 1, 1), "reflect"), (-2, -2, -1, -1))
-            if not (np.array_equal(got, y) and np.array_equal(back, x)):
-                wrong.append(x.shape)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not wrong
-
-
-def test_several_threads_make_the_first_call_of_each_operation():
-    """hardening: several callers at once. Kernels are imported and plans are made by the first call."""
-    program = """
-import threading
-import numpy as np, convkit
-x, w = np.arange(150.0).reshape(2, 3, 5, 5), np.ones((2, 3, 3, 3))
-start, results = threading.Barrier(4), [None] * 4
-def work(i):
-    start.wait()
-    y = convkit.conv2d(x, w, padding=1)
-    results[i] = [
-        y, *convkit.conv2d_backward(y, x, w, padding=1), convkit.avg_pool2d(x, 2), convkit.max_pool2d(x, 2),
-        convkit.batch_norm(x, None, None, training=True), convkit.dropout(x, seed=1), convkit.im2col(x, 2),
-    ]
-threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
-[t.start() for t in threads]
-[t.join() for t in threads]
-print(all(np.array_equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True)))
-"""
-    done = run(program)
-    assert done.stdout == "True\n", done.stderr
-
-
-def forked(seed):
-    x = integers(2, 3, 128, 128, seed=seed)  # large enough for threads
-    convkit.set_num_threads(3)
-    with convkit.num_threads(2):
-        return convkit.pad(x, (1, 1, 1, 1)).sum() == x.sum(), convkit.get_num_threads()
-
-
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
-@pytest.mark.filterwarnings(
-    "ignore:.*fork.*:DeprecationWarning"
-)  # Python 3.12 warns of any fork beside threads
-def test_a_pool_of_forked_workers():
-    """hardening: fork after use. A child works on one thread, whatever it asks for; it must not hang."""
-    before = convkit.get_num_threads()
-    assert forked(0) == (True, 2)
-    convkit.set_num_threads(before)
-    with multiprocessing.get_context("fork").Pool(2) as pool:
-        assert pool.map_async(forked, range(4)).get(timeout=30) == [(True, 1)] * 4
-
-
-def test_leaving_while_a_thread_is_inside_a_call():
-    """hardening: exit."""
-    program = """
-import threading, time
-import numpy as np, convkit
-x, w = np.ones((4, 16, 200, 200), np.float32), np.ones((16, 16, 3, 3), np.float32)
-def work():
-    while True:
-        convkit.conv2d(x, w)
-threading.Thread(target=work, daemon=True).start()
-time.sleep(0.2)
-print("leaving")
-"""
-    done = run(program)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "leaving\n"
-
-
-def test_control_c_ends_a_long_call():
-    """hardening: Ctrl-C. It is looked for between images, some 50 ms of work apart."""
-    program = """
-import os, signal, threading, time
-import numpy as np, convkit
-signal.signal(signal.SIGINT, signal.default_int_handler)
-x, w = np.ones((400, 4, 100, 100), np.float32), np.ones((64, 4, 3, 3), np.float32)
-start = time.perf_counter()
-threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-try:
-    convkit.conv2d(x, w, algorithm="seven_loops", backend="cython")
-except KeyboardInterrupt:
-    print(time.perf_counter() - start)
-"""
-    done = run(program)
-    assert done.stdout, done.stderr
-    assert float(done.stdout) < 1.5  # undisturbed it takes about ten
-
-
 # --- the price of the import ---------------------------------------------------------------
-
-
-def run(program):
-    environment = os.environ | {"PYTHONPATH": str(Path(convkit.__file__).parents[1])}
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_the_import_costs_a_fifth_of_a_second_at_most():
@@ -368,7 +246,9 @@ CLASSES = (
     "several callers at once",
     "fork after use",
     "results depend on threads",
+    "nested parallelism",
     "Ctrl-C",
+    "exception in C code",
     "exit",
 )
 

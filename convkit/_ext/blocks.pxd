@@ -6,15 +6,16 @@ the weights of a row of tiles fit L1 beside a tile's pixels. Blocks depend on th
 the threads, so neither do the bits of a sum.
 """
 
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.depthwise cimport depthwise_channels
 from convkit._ext.depthwise_rows cimport depthwise_image, fill_masks, make_strips, strips
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
-from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
+from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous, row_tiles
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cdef enum:
     PLANES_BYTES = 800_000  # planes of a block: most of an L2 cache of 1 or 2 MiB
@@ -53,6 +54,7 @@ cdef inline plan make_plan(
     """Choose the blocks; L is the lanes of a vector and `size` the bytes of an element."""
     cdef plan a
     cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols, in_strips
+    cdef Py_ssize_t even = 1
     a.p = make_layout(s, ih_of, iw_of)
     if is_depthwise(s):
         a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
@@ -64,9 +66,16 @@ cdef inline plan make_plan(
     if cols == s.OW:
         rows = min(s.OH, max(1, cells // (cols + a.p.h.extra) - a.p.v.extra))
     a.possible = a.p.possible and taps <= MOST_TAPS and (cols == s.OW or cols >= 8*L)
+    # Blocks that are much alike, and whole vectors if rows permit: left-over pixels take longer.
+    while even < L and even*cols % L != 0:
+        even *= 2
+    if rows == s.OH or rows < even:
+        even = 1
+    rows -= rows % even
+    rows = blocks_of(blocks_of(s.OH, blocks_of(s.OH, rows)), even)*even
     a.row_blocks = blocks_of(s.OH, rows)
     a.col_blocks = blocks_of(s.OW, max(1, cols))
-    set_block(&a.p, s, blocks_of(s.OH, a.row_blocks), blocks_of(s.OW, a.col_blocks))
+    set_block(&a.p, s, rows, blocks_of(s.OW, a.col_blocks))
     a.units = s.N*s.G*a.row_blocks*a.col_blocks
     a.terms = a.channels*taps
     a.columns = (L - 1)*a.terms
@@ -93,7 +102,7 @@ cdef inline bint allocate(
 ) noexcept nogil:
     """Get every thread's workspace, all of it or none."""
     t.bytes = bytes_of_thread(a, size)
-    t.memory = <char *> malloc(threads*t.bytes)
+    t.memory = <char *> workspace_memory(threads*t.bytes)
     return t.memory != NULL
 
 
@@ -143,6 +152,8 @@ cdef inline void dense_unit(
         if is_contiguous(&k.p, s):
             contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
                              start if c == 0 else NULL, M, &k.p, s)
+        elif k.p.cols % lanes(y) == 0:
+            row_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &k.p, s)
         else:
             flat_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M,
                        &k.p, s)

@@ -230,7 +230,7 @@ cdef enum:
     BETWEEN_SIGNALS = 50_000_000
 
 
-cdef inline Py_ssize_t blocks_at_once(Py_ssize_t work_per_block) noexcept:
+cdef inline Py_ssize_t blocks_at_once(Py_ssize_t work_per_block) noexcept nogil:
     """How many blocks (images, planes) to hand to a kernel between two calls of `signals`."""
     return max(1, BETWEEN_SIGNALS // work_per_block)
 

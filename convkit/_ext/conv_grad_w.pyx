@@ -23,7 +23,7 @@ from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from convkit._ext cimport contract
+from convkit._ext cimport contract, conv_door
 from convkit._ext.columns cimport block, column, column_of, gather_all
 from convkit._ext.conv_gradient_loops cimport gather_loops
 from convkit._ext.conv_shape cimport conv_shape
@@ -34,11 +34,9 @@ from convkit._ext.planes cimport is_identity
 from convkit._ext.threads cimport threads_for
 from convkit._ext.transpose cimport transpose_rows
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cnp.import_array()
-
-cdef extern from "stdlib.h" nogil:
-    int posix_memalign(void **memory, size_t alignment, size_t size)
 
 cdef enum:
     KC = 512      # pixels of a panel: 96 KiB of it, and 16 KiB of dy in the L1 cache for 8 output channels
@@ -201,7 +199,9 @@ cdef void grad_w(
         return
     # A task has as many panels as its sums have room for, or several groups; but each thread gets some.
     at_once = min(<Py_ssize_t> PANELS, MC//((tiles + parts - 1)//parts*MR))
-    chunks = min(max((panels + at_once - 1)//at_once, threads if s.G < threads else 1), panels)
+    chunks = (panels + at_once - 1)//at_once
+    if s.G < threads:
+        chunks = min((chunks + threads - 1)//threads*threads, panels)  # the same number for each
     if s.G*chunks*parts < threads:
         parts = min(<Py_ssize_t> threads, tiles)
     if chunks*parts == 1:
@@ -252,11 +252,8 @@ cdef void one_of(
 
 
 cdef workspace *room_for(int threads) noexcept nogil:
-    """Memory for so many threads, or NULL; lines of the caches begin where vectors do."""
-    cdef void *work = NULL
-    if posix_memalign(&work, 64, threads*sizeof(workspace)):
-        return NULL
-    return <workspace *> work
+    """Memory for so many threads, or NULL."""
+    return <workspace *> workspace_memory(threads*sizeof(workspace))
 
 
 cdef api void conv2d_grad_w_f32(
@@ -298,8 +295,10 @@ def conv2d_grad_w(
     cdef Py_ssize_t n, N = s.N, x_image = s.IC*s.IH*s.IW, y_image = s.OC*s.OH*s.OW
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
-    cdef Py_ssize_t at_once = contract.blocks_at_once(y_image*(s.IC // s.G)*s.KH*s.KW//SPEED + 1)
+    cdef Py_ssize_t J = (s.IC // s.G)*s.KH*s.KW, time = y_image*J//SPEED + 1, i
+    cdef Py_ssize_t at_once = contract.blocks_at_once(time), parts = conv_door.parts_of_image(&s, time, MR)
     cdef int threads = threads_of(&s)
+    cdef conv_door.part p
     cdef workspace *work = room_for(threads)
     if not work:
         raise MemoryError(f"{threads*sizeof(workspace)} bytes of workspace")
@@ -307,18 +306,20 @@ def conv2d_grad_w(
         n = 0
         while n < N:
             s.N = min(at_once, N - n)
-            with nogil:
-                if typenum == cnp.NPY_FLOAT32:
-                    grad_w(
-                        <vf *> dw.data, <const vf *> (<const float *> dy.data + n*y_image),
-                        <const vf *> (<const float *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0
-                    )
-                else:
-                    grad_w(
-                        <vd *> dw.data, <const vd *> (<const double *> dy.data + n*y_image),
-                        <const vd *> (<const double *> x.data + n*x_image), ih, iw, &s, work, threads, n > 0
-                    )
-            contract.signals()
+            for i in range(parts):
+                p = conv_door.make_part(&s, i, parts, MR)
+                with nogil:
+                    if typenum == cnp.NPY_FLOAT32:
+                        grad_w(
+                            at(<vf *> dw.data, p.oc*J), at(<const vf *> dy.data, n*y_image + p.y),
+                            at(<const vf *> x.data, n*x_image + p.x), ih, iw, &p.s, work, threads, n > 0
+                        )
+                    else:
+                        grad_w(
+                            at(<vd *> dw.data, p.oc*J), at(<const vd *> dy.data, n*y_image + p.y),
+                            at(<const vd *> x.data, n*x_image + p.x), ih, iw, &p.s, work, threads, n > 0
+                        )
+                contract.signals()
             n += at_once
     finally:
         free(work)

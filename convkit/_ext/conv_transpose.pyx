@@ -5,8 +5,10 @@
 Without a stride that is a convolution of x with the kernels turned round and the channels of w
 exchanged, so the weights are copied in that order and convolution's own blocks and tiles do the work.
 With a stride, it is one such convolution for each phase of the stride (phases.pxd); 9 taps with stride
-2 make four, of 4, 2, 2 and 1 taps. Their sums go to a small buffer and from there to their places,
-which the index tables name: cells that padding showed several times collect all their copies.
+2 make four, of 4, 2, 2 and 1 taps, which share what they read of x (phase_planes.pxd) unless there are
+groups. Their sums go to a small buffer and from there to their places, which the index tables name:
+cells that padding showed several times collect all their copies. Depthwise kernels of 3x3 and stride 2
+need none of this (depthwise_spread.pxd).
 
 A task is a chunk of y's channels, for all images or some. Its weights, or if they are many those of
 some of x's channels at a time, are turned once and stay in the L2 cache while all images use them.
@@ -18,129 +20,33 @@ once for all images of a call.
 
 cimport numpy as cnp
 from cython.parallel cimport prange, threadid
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from convkit._ext cimport conv_door
-from convkit._ext.blocks cimport PLANES_BYTES, TERMS, convolve_units, make_plan, plan, workspace
+from convkit._ext.blocks cimport TERMS, convolve_units, make_plan, plan, workspace
 from convkit._ext.conv_gradient_loops cimport scatter_loops
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.microkernel cimport MR, NR_MAX
-from convkit._ext.panels cimport conv2d_by_panels
-from convkit._ext.phases cimport (
-    add_block, exchange_channels, fill_table, is_whole, phase, phase_of, phases_of, turn_all
+from convkit._ext.conv_transpose_plan cimport (
+    CHANNELS, SUMS_BYTES, make_task, make_work_plan, parts_of, room, room_of, task, work_plan
 )
+from convkit._ext.depthwise_spread cimport depthwise_spread, make_spread, spread
+from convkit._ext.panels cimport conv2d_by_panels
+from convkit._ext.phase_planes cimport make_union_plan, phase_sums, turn_by_taps, union_plan
+from convkit._ext.phases cimport (
+    add_block, add_cell, exchange_channels, fill_table, phase, phase_of, phases_of, turn_all
+)
+from convkit._ext.planes cimport block, make_block, pack
 from convkit._ext.threads cimport threads_for
-from convkit._ext.transpose cimport LANES_MAX
-from convkit._ext.vec cimport at, clear, lanes, move, splat, store, vd, vec, vf
+from convkit._ext.vec cimport at, clear, lanes, splat, store, vd, vec, vf, zero
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cnp.import_array()
 
 cdef enum:
-    WEIGHTS_BYTES = 800_000  # turned weights of a chunk
-    SUMS_BYTES = 190_000     # of one phase, on their way to y
-    CHANNELS = 1024          # of a chunk, at most
-    TERMS_LEAST = 256        # of a sum between its visits to y, if weights are many
-    SPEED = 32               # multiply-adds that are done in a nanosecond, at least
-
-
-cdef struct work_plan:
-    bint straight         # whether sums go to y directly: no stride, and no padding shows cells again
-    Py_ssize_t groups     # of a chunk
-    Py_ssize_t parts      # chunks of a group; 1, if chunks have several groups
-    Py_ssize_t terms      # output channels of the convolution, x's channels, that are added at a time
-    Py_ssize_t chunks, images  # tasks are chunks * images; images counts shares of the batch
-    Py_ssize_t weights, sums, table, conv_bytes, bytes  # elements and bytes of a thread's workspace
-    bint possible
-
-
-cdef struct room:
-    char *weights
-    char *sums
-    char *zeros
-    Py_ssize_t *ih_of
-    Py_ssize_t *iw_of
-    workspace conv
-
-
-# --- how the work is cut up ------------------------------------------------------------------
-
-
-cdef inline Py_ssize_t parts_of(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
-    return (n + size - 1)//size
-
-
-cdef work_plan make_work_plan(
-    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t size, Py_ssize_t threads
-) noexcept nogil:
-    cdef work_plan a
-    cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, tiles = parts_of(IC, MR), channels
-    cdef Py_ssize_t kernels = WEIGHTS_BYTES//size//taps
-    cdef phase v = phase_of(0, ih_of, s.KH, s.SH, s.DH, s.OH), h = phase_of(0, iw_of, s.KW, s.SW, s.DW, s.OW)
-    a.possible = kernels >= MR
-    a.straight = is_whole(&v, s.IH) and is_whole(&h, s.IW)
-    channels = CHANNELS
-    if not a.straight:
-        channels = min(channels, max(SUMS_BYTES//size//max(v.Q*h.Q, 1), MR))
-    # Many channels of y, so that x is packed for many, but not at the price of too many visits to y.
-    channels = min(channels, kernels//max(min(OC, (TERMS_LEAST if a.straight else 4*TERMS_LEAST)//taps), 1))
-    channels = max(channels - channels % MR, MR)
-    a.groups = a.parts = 1
-    a.terms = OC
-    if channels >= 2*IC and kernels >= 2*IC*OC:
-        a.groups = min(min(channels//IC, kernels//(IC*OC)), parts_of(s.G, threads))
-    else:
-        a.parts = parts_of(tiles, channels//MR)
-        a.terms = parts_of(OC, parts_of(OC, min(OC, max(kernels//(parts_of(tiles, a.parts)*MR), 1))))
-    if s.G == 1:
-        a.parts = min(parts_of(a.parts, threads)*threads, tiles)  # the same number for each thread
-    a.chunks = parts_of(s.G, a.groups)*a.parts
-    a.images = 1 if a.chunks >= threads else min(s.N, parts_of(threads, a.chunks))
-    a.weights = WEIGHTS_BYTES//size
-    a.sums = SUMS_BYTES//size + 2*NR_MAX
-    a.table = s.OH + s.OW + 2*((s.KH - 1)*s.DH + (s.KW - 1)*s.DW)
-    a.conv_bytes = PLANES_BYTES + 4*NR_MAX*size
-    a.conv_bytes += max(<Py_ssize_t> TERMS, taps)*(LANES_MAX*4 + sizeof(Py_ssize_t))
-    a.bytes = (a.weights + a.sums + CHANNELS)*size + a.table*sizeof(Py_ssize_t) + a.conv_bytes
-    a.bytes += 256 - a.bytes % 128
-    return a
-
-
-cdef room room_of(
-    char *memory, const work_plan *a, Py_ssize_t size, const conv_shape *s, Py_ssize_t thread
-) noexcept nogil:
-    """The thread's part of the memory."""
-    cdef room t
-    t.weights = memory + thread*a.bytes
-    t.sums = t.weights + a.weights*size
-    t.zeros = t.sums + a.sums*size
-    t.ih_of = <Py_ssize_t *> (t.zeros + CHANNELS*size)
-    t.iw_of = t.ih_of + s.OH + 2*(s.KH - 1)*s.DH
-    t.conv.memory = <char *> (t.ih_of + a.table)
-    t.conv.bytes = a.conv_bytes
-    return t
+    SPEED = 32  # multiply-adds that are done in a nanosecond, at least
 
 
 # --- one task ------------------------------------------------------------------------------
-
-
-cdef struct task:
-    Py_ssize_t g, G    # the first group, and how many
-    Py_ssize_t m, M    # the first channel of y in each of them, and how many
-    Py_ssize_t oc, OC  # the first channel of x in each of them, and how many
-    Py_ssize_t n, stop  # images
-
-
-cdef task make_task(Py_ssize_t i, const work_plan *a, const conv_shape *s) noexcept nogil:
-    cdef task t
-    cdef Py_ssize_t IC = s.IC//s.G, tiles = parts_of(IC, MR), chunk = i//a.images, part = chunk % a.parts
-    t.g = chunk//a.parts*a.groups
-    t.G = min(a.groups, s.G - t.g)
-    t.m = part*tiles//a.parts*MR
-    t.M = min((part + 1)*tiles//a.parts*MR, IC) - t.m
-    t.oc, t.OC = 0, s.OC//s.G
-    t.n = i % a.images*s.N//a.images
-    t.stop = (i % a.images + 1)*s.N//a.images
-    return t
 
 
 cdef void turn_weights(
@@ -159,15 +65,21 @@ cdef void turn_weights(
 
 cdef void convolve(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    const conv_shape *c, const workspace *work
+    const conv_shape *c, Py_ssize_t M, const workspace *work
 ) noexcept nogil:
-    """Convolve one image; without b, which only a convolution of one group may lack, add to y."""
+    """Convolve one image; without b, which only a convolution of one group may lack, add to y.
+
+    Only the first M output channels of each group are computed, but all of them count for the plan: how
+    many there are in a chunk depends on the threads, and the bits of the sums must not.
+    """
+    cdef conv_shape part = c[0]
     cdef Py_ssize_t size = sizeof(vec)//lanes(y)
     cdef plan a = make_plan(c, ih_of, iw_of, lanes(y), size)
     if a.possible and a.terms*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size <= work.bytes:
-        convolve_units(y, x, w, b, ih_of, iw_of, c, &a, work, 0, 0, a.units, 0, c.OC//c.G)
+        convolve_units(y, x, w, b, ih_of, iw_of, c, &a, work, 0, 0, a.units, 0, M)
     else:
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, c)
+        part.OC = M*c.G
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, &part)
 
 
 cdef void add_phase(
@@ -187,7 +99,7 @@ cdef void add_phase(
         p.OH = min(rows, v.Q - i*rows)
         for j in range(parts_of(h.Q, cols)):
             p.OW = min(cols, h.Q - j*cols)
-            convolve(sums, x, w, <const vec *> r.zeros, r.ih_of + i*rows, r.iw_of + j*cols, &p, &r.conv)
+            convolve(sums, x, w, <const vec *> r.zeros, r.ih_of + i*rows, r.iw_of + j*cols, &p, t.M, &r.conv)
             add_block(y, s.IH, s.IW, sums, channels, p.OH, p.OW, v, i*rows, h, j*cols)
 
 
@@ -196,19 +108,55 @@ cdef conv_shape shape_of(const task *t, const conv_shape *s, const phase *v, con
     cdef conv_shape p
     p.N, p.G = 1, t.G
     p.IC, p.IH, p.IW = t.G*t.OC, s.OH, s.OW
-    p.OC, p.OH, p.OW = t.G*t.M, v.Q, h.Q
+    p.OC, p.OH, p.OW = t.G*(s.IC//s.G), v.Q, h.Q
     p.KH, p.KW, p.DH, p.DW = v.k.count, h.k.count, v.k.dilation, h.k.dilation
     p.SH = p.SW = 1
     return p
 
 
+cdef void add_together(
+    vec *y, const vec *x, const vec *w, const room *r, const task *t, const conv_shape *s, const union_plan *u
+) noexcept nogil:
+    """Add the sums of all phases for some images, to channels of y from some channels of x."""
+    cdef Py_ssize_t n, i, row, rows, source, OHW = s.OH*s.OW, taps = s.KH*s.KW
+    cdef Py_ssize_t at_once = min(u.rows, SUMS_BYTES*lanes(y)//<Py_ssize_t> sizeof(vec)//(t.M*u.h.Q))
+    at_once = parts_of(u.v.Q, parts_of(u.v.Q, at_once))
+    cdef Py_ssize_t *off = <Py_ssize_t *> r.conv.memory
+    cdef vec *columns = <vec *> (off + max(<Py_ssize_t> TERMS, taps))
+    cdef vec *packed = at(columns, (lanes(y) - 1)*max(<Py_ssize_t> TERMS, taps))
+    cdef const vec *planes = packed
+    cdef phase v, h
+    cdef block k
+    turn_by_taps(<vec *> r.weights, at(w, (t.oc*s.IC + t.m)*taps), s.IC*taps, t.OC, t.M, taps, u.place)
+    for n in range(t.n, t.stop):
+        source = (n*s.OC + t.oc)*OHW
+        for row in range(parts_of(u.v.Q, at_once)):
+            row = row*at_once
+            make_block(&k, &u.p, &u.s, r.ih_of, r.iw_of, row, 0, min(at_once, u.v.Q - row), u.h.Q)
+            if k.p.in_place:
+                planes = at(x, source + row*s.OW)
+            else:
+                pack(packed, at(x, source), t.OC, s.N*s.OC*OHW - source, &k, &u.s, True)
+            for i in range(u.v.phases*u.h.phases):
+                v, h = u.v.of_tap[i//u.h.phases], u.h.of_tap[i % u.h.phases]
+                rows = min(at_once, v.Q - row)
+                if rows > 0 and h.Q > 0:
+                    phase_sums(<vec *> r.sums, planes, off, columns, <const vec *> r.weights, t.OC,
+                               <const vec *> r.zeros, &k, u, taps, i//u.h.phases, i % u.h.phases, t.M, rows)
+                    add_block(at(y, (n*s.IC + t.m)*s.IH*s.IW), s.IH, s.IW, <const vec *> r.sums, t.M,
+                              rows, h.Q, &v, row, &h, 0)
+
+
 cdef void fill_channels(vec *y, const vec *b, Py_ssize_t channels, Py_ssize_t cells) noexcept nogil:
+    """Let sums begin with the bias; 0.0 in place of -0.0, so that it makes no difference to add zeros."""
     cdef Py_ssize_t c, i, L = lanes(y)
     for c in range(channels):
         for i in range(cells//L):
-            store(at(y, c*cells), i*L, splat(b, c))
+            store(y, i*L, splat(b, c) + zero(y))
         for i in range(cells - cells % L, cells):
-            move(at(y, c*cells), i, b, c)
+            clear(at(y, i), 1)
+            add_cell(y, i, b, c)
+        y = at(y, cells)
 
 
 cdef void run_task(
@@ -223,12 +171,25 @@ cdef void run_task(
     cdef const vec *x_image
     cdef phase v, h
     cdef conv_shape p
+    cdef union_plan u
+    cdef Py_ssize_t terms = a.terms
     V = phases_of(s.KH, s.SH, s.DH)
     H = phases_of(s.KW, s.SW, s.DW)
     clear(<vec *> r.zeros, CHANNELS)
+    u.possible = False
+    if s.G == 1 and not a.straight:
+        u = make_union_plan(s, ih_of, iw_of, sizeof(vec)//lanes(y), r.ih_of, r.iw_of)
+        u.possible = u.possible and SUMS_BYTES*lanes(y)//<Py_ssize_t> sizeof(vec) >= t.M*u.h.Q
+        terms = min(terms, u.terms) if u.possible else terms
     t.oc = 0
     while t.oc < OC:
-        t.OC = min(a.terms, OC - t.oc)
+        t.OC = min(terms, OC - t.oc)
+        if u.possible:
+            for n in range(t.n, t.stop if t.oc == 0 else t.n):
+                fill_channels(at(y, (n*s.IC + first)*s.IH*s.IW), at(b, first), t.M, s.IH*s.IW)
+            add_together(y, x, w, r, &t, s, &u)
+            t.oc += t.OC
+            continue
         turn_weights(<vec *> r.weights, w, end, &t, s)
         for n in range(t.n, t.stop):
             y_image = at(y, (n*s.IC + first)*s.IH*s.IW)
@@ -244,7 +205,7 @@ cdef void run_task(
                 if a.straight:
                     p = shape_of(&t, s, &v, &h)
                     convolve(y_image, x_image, turned, at(b, first) if t.oc == 0 else NULL, r.ih_of, r.iw_of,
-                             &p, &r.conv)
+                             &p, t.M, &r.conv)
                 elif v.Q*h.Q > 0:
                     add_phase(y_image, x_image, turned, r, &t, s, &v, &h)
                 turned = at(turned, t.G*t.M*t.OC*v.k.count*h.k.count)
@@ -262,13 +223,30 @@ cdef void transposed(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     const conv_shape *s, const work_plan *a, char *memory, int threads
 ) noexcept nogil:
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, planes = s.N*s.IC
+    cdef spread d = make_spread(s, ih_of, iw_of, lanes(y))
+    if d.possible and d.work <= a.sums:
+        for i in prange(threads, schedule="static", chunksize=1, num_threads=threads):
+            spread_planes(planes*i//threads, planes*(i + 1)//threads, y, x, w, b, s, &d, a, memory, i)
+        return
     if threads == 1:
         for i in range(a.chunks*a.images):
             one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
         return
     for i in prange(a.chunks*a.images, schedule="dynamic", num_threads=threads):
         one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
+
+
+cdef void spread_planes(
+    Py_ssize_t first, Py_ssize_t last, vec *y, const vec *x, const vec *w, const vec *b, const conv_shape *s,
+    const spread *d, const work_plan *a, char *memory, Py_ssize_t thread
+) noexcept nogil:
+    """Do some channels, counted through all images, of a depthwise convolution of stride 2."""
+    cdef room r = room_of(memory, a, sizeof(vec)//lanes(y), s, thread)
+    cdef Py_ssize_t i, c
+    for i in range(first, last):
+        c = i % s.IC
+        depthwise_spread(at(y, i*s.IH*s.IW), at(x, i*s.OH*s.OW), at(w, 9*c), at(b, c), <vec *> r.sums, d, s)
 
 
 cdef void one_of(
@@ -288,7 +266,7 @@ cdef api void conv_transpose2d_f32(
 ) noexcept nogil:
     cdef int threads = threads_of(s)
     cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(float), threads)
-    cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
+    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
     if memory:
         transposed(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s, &a,
                    memory, threads)
@@ -303,7 +281,7 @@ cdef api void conv_transpose2d_f64(
 ) noexcept nogil:
     cdef int threads = threads_of(s)
     cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(double), threads)
-    cdef char *memory = <char *> malloc(threads*a.bytes) if a.possible else NULL
+    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
     if memory:
         transposed(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s, &a,
                    memory, threads)

@@ -12,7 +12,7 @@ with x counting as zero beyond its ends, as an index table says. Without a strid
 
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.transpose cimport LANES_MAX, transpose_rows, zip_high, zip_low
-from convkit._ext.vec cimport at, inlined, lanes, load, move, separate, store, vd, vec, vf, zero
+from convkit._ext.vec cimport at, first_lanes, inlined, lanes, load, move, separate, store, vd, vec, vf, zero
 
 cdef extern from *:
     r"""
@@ -209,17 +209,29 @@ cdef inline void add_cell(vec *y, Py_ssize_t i, const vec *sums, Py_ssize_t q) n
         (<double *> y)[i] += (<const double *> sums)[q]
 
 
-cdef inline inlined add_run(vec *y, const vec *sums, Py_ssize_t n, Py_ssize_t S) noexcept nogil:
-    """Add n sums to every S-th cell of y; S may be a constant."""
+cdef inline inlined add_run(
+    vec *y, Py_ssize_t room, const vec *sums, Py_ssize_t n, Py_ssize_t S
+) noexcept nogil:
+    """Add n sums to every S-th cell of y; S may be a constant. A vector may be read at any sum.
+
+    The cells between and, within `room` elements, those behind get zeros added, which leave them as they
+    are: no cell ever holds -0.0.
+    """
     cdef Py_ssize_t i = 0, L = lanes(y)
+    cdef vec some
     if S == 1:
-        while i + L <= n:
-            store(y, i, load(y, i) + load(sums, i))
+        while i < n and i + L <= room:
+            some = load(sums, i)
+            store(y, i, load(y, i) + (some if i + L <= n else first_lanes(some, n - i)))
             i += L
     elif S == 2:
-        while i + L < n:  # so that the zeros, which go to the cells between, do not go beyond them
-            store(y, 2*i, load(y, 2*i) + zip_low(load(sums, i), zero(y)))
-            store(y, 2*i + L, load(y, 2*i + L) + zip_high(load(sums, i), zero(y)))
+        while i < n and 2*i + 2*L <= room:
+            some = load(sums, i)
+            if i + L > n:
+                some = first_lanes(some, n - i)
+            store(y, 2*i, load(y, 2*i) + zip_low(some, zero(y)))
+            if 2*i + L < 2*n:
+                store(y, 2*i + L, load(y, 2*i + L) + zip_high(some, zero(y)))
             i += L
     while i < n:
         add_cell(y, i*S, sums, i)
@@ -231,23 +243,22 @@ cdef inline inlined add_rows(
     const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
     const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col, Py_ssize_t S
 ) noexcept nogil:
-    cdef Py_ssize_t c, r, q, ih, start = min(max(h.start - col, 0), cols)
+    cdef Py_ssize_t c, r, q, cell, start = min(max(h.start - col, 0), cols)
     cdef Py_ssize_t stop = max(min(h.stop - col, cols), start)
     cdef Py_ssize_t first = h.of[(col + start)*S] if stop > start else 0
     cdef const Py_ssize_t *iw_of = h.of + col*S
-    cdef vec *y_row
     for c in range(channels):
         for r in range(rows):
-            ih = v.of[(row + r)*v.S]
-            if ih >= 0:
-                y_row = at(y, (c*IH + ih)*IW)
+            if v.of[(row + r)*v.S] >= 0:
+                cell = (c*IH + v.of[(row + r)*v.S])*IW
                 for q in range(start):
                     if iw_of[q*S] >= 0:
-                        add_cell(y_row, iw_of[q*S], sums, q)
-                add_run(at(y_row, first), at(sums, start), stop - start, S)
+                        add_cell(y, cell + iw_of[q*S], sums, q)
+                add_run(at(y, cell + first), channels*IH*IW - cell - first, at(sums, start), stop - start,
+                        S)
                 for q in range(stop, cols):
                     if iw_of[q*S] >= 0:
-                        add_cell(y_row, iw_of[q*S], sums, q)
+                        add_cell(y, cell + iw_of[q*S], sums, q)
             sums = at(sums, cols)
 
 
@@ -256,7 +267,10 @@ cdef inline separate add_block(
     const vec *sums, Py_ssize_t channels, Py_ssize_t rows, Py_ssize_t cols,
     const phase *v, Py_ssize_t row, const phase *h, Py_ssize_t col
 ) noexcept nogil:
-    """Add sums[channels, rows, cols], from the phases' cells (row, col) on, to their places in y."""
+    """Add sums[channels, rows, cols], from the phases' cells (row, col) on, to their places in y.
+
+    Behind the sums there must be a vector more to read.
+    """
     if h.S == 1:
         add_rows(y, IH, IW, sums, channels, rows, cols, v, row, h, col, 1)
     elif h.S == 2:

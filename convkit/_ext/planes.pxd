@@ -75,9 +75,10 @@ cdef inline layout make_layout(
                   and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW))
     p.v = make_axis(s.KH, s.SH, s.DH, False)
     p.h = make_axis(s.KW, s.SW, s.DW, False)
-    # Worthless outputs are `extra` in each row; copies cost as much as about one output in ten.
+    # Of each row, `extra` outputs are worthless, and take OC*KH*KW multiply-adds for each channel. To copy
+    # all cells of the row KW - 1 times more takes as long as about 15 for each.
     extra = p.h.extra
-    if s.OH > 1 and 10*extra > s.OW and s.KW <= MAX_PLANES:
+    if s.OH > 1 and 15*(s.KW - 1)*s.OW < extra*s.OC//s.G*s.KH*s.KW and s.KW <= MAX_PLANES:
         p.h = make_axis(s.KW, s.SW, s.DW, True)
     if s.KH*s.OH < p.v.planes*(s.OH + p.v.extra) and s.KH <= MAX_PLANES:
         p.v = make_axis(s.KH, s.SH, s.DH, True)

@@ -2,7 +2,8 @@
 
 ``flat_tiles`` serves any planes. Its tiles run across row ends, so they go to a scratch tile first, from
 which the rows are copied without the worthless outputs between them. ``contiguous_tiles`` is for planes
-whose pitch is the length of a row of y: no output is worthless, and tiles go straight to y.
+whose pitch is the length of a row of y: no output is worthless, and tiles go straight to y. So they do
+in ``row_tiles``, where a row is whole vectors: tiles end with the rows, and leave the worthless out.
 
 `y` is the block's first output and `start` its channels' first values, or NULL to add to what y holds.
 """
@@ -52,6 +53,28 @@ cdef inline void flat_tiles(
                 rows_of_tile(at(y, (m + r)*OHW), at(scratch, r*NR), first, n, p, s.OW, True)
 
 
+cdef inline Py_ssize_t next_vectors(Py_ssize_t left) noexcept nogil:
+    """How many of so many vectors the next tile takes: 2 + 2 are faster than 3 + 1."""
+    return 2 if left == 4 else min(<Py_ssize_t> NV, left)
+
+
+cdef inline void row_tiles(
+    vec *y, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t ldw, Py_ssize_t K,
+    const vec *start, Py_ssize_t M, const layout *p, const conv_shape *s
+) noexcept nogil:
+    cdef Py_ssize_t L = lanes(y), OHW = s.OH*s.OW, i, m, rows, oh, v, V
+    for i in range((M + MR - 1) // MR):
+        m = i*MR
+        rows = min(MR, M - m)
+        for oh in range(p.rows):
+            v = 0
+            while v < p.cols // L:
+                V = next_vectors(p.cols // L - v)
+                tile(rows, V, at(y, m*OHW + oh*s.OW + v*L), OHW, at(planes, oh*p.pitch + v*L), off,
+                     at(w, m*ldw), ldw, K, at(start, m) if start else NULL)
+                v += V
+
+
 cdef inline bint is_contiguous(const layout *p, const conv_shape *s) noexcept nogil:
     """Whether outputs that are neighbours in the planes' numbering are neighbours in y."""
     return p.rows == 1 or p.pitch == s.OW
@@ -82,8 +105,7 @@ cdef inline void contiguous_tiles(
         first = at(start, m) if start else NULL
         o = 0
         while o < whole:
-            V = (whole - o) // L
-            V = 2 if V == 4 else min(<Py_ssize_t> NV, V)  # 2 + 2 vectors are faster than 3 + 1
+            V = next_vectors((whole - o) // L)
             tile(rows, V, at(y, m*OHW + o), OHW, at(planes, o), off, at(w, m*ldw), ldw, K, first)
             o += V*L
         while o < outputs:

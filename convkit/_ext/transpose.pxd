@@ -55,10 +55,8 @@ cdef inline inlined zip_halves(vec *to, const vec *a, int L) noexcept nogil:
         to[2*i + 1] = zip_high(a[i], a[i + L//2])
 
 
-cdef inline inlined transpose(
-    vec *to, Py_ssize_t ldt, const vec *a, const Py_ssize_t *rows
-) noexcept nogil:
-    """Fill to[c*ldt + r] from a[rows[r] + c], for r and c below the lanes of a vector."""
+cdef inline inlined transpose_square(vec *square, const vec *a, const Py_ssize_t *rows) noexcept nogil:
+    """Put a[rows[r] + c], for all r below the lanes of a vector, into lane r of vector c of the square."""
     cdef vec u[LANES_MAX]
     cdef vec v[LANES_MAX]
     cdef int i, L = <int> lanes(a)
@@ -72,7 +70,29 @@ cdef inline inlined transpose(
     if L >= 16:
         zip_halves(u, v, L)
     for i in range(L):
-        store(to, i*ldt, v[i] if L == 2 or L == 8 else u[i])
+        square[i] = v[i] if L == 2 or L == 8 else u[i]
+
+
+cdef inline inlined transpose(
+    vec *to, Py_ssize_t ldt, const vec *a, const Py_ssize_t *rows
+) noexcept nogil:
+    """Fill to[c*ldt + r] from a[rows[r] + c], for r and c below the lanes of a vector."""
+    cdef vec square[LANES_MAX]
+    cdef int i
+    transpose_square(square, a, rows)
+    for i in range(lanes(a)):
+        store(to, i*ldt, square[i])
+
+
+cdef inline separate transpose_to(
+    vec *to, const Py_ssize_t *places, const vec *a, const Py_ssize_t *rows
+) noexcept nogil:
+    """Fill to[places[c] + r] in the same way."""
+    cdef vec square[LANES_MAX]
+    cdef int i
+    transpose_square(square, a, rows)
+    for i in range(lanes(a)):
+        store(to, places[i], square[i])
 
 
 cdef inline separate transpose_rows(

@@ -9,7 +9,8 @@ transforms cost about 9 operations for each input, and their traffic: V is 2.25 
 and U 4 times as large as w. With 64 channels and more, they take a third of the time.
 
 Few tiles: V of all of them is made first, and each block of filters is transformed when its turn
-comes, since U would be larger than the caches and is used once. Many tiles: U is made first, then a
+comes, since U would be larger than the caches and is used once. Where one or two tiles would have a vector
+to themselves, as one of 49 does, their products are dot products. Many tiles: U is made first, then a
 block of tiles at a time goes all the way. Threads share the blocks of filters, or of tiles.
 
 Rounding differs from the defining sum's: convkit/rules.py states the bound. One NaN in x spreads over
@@ -18,18 +19,20 @@ the tiles that read it.
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, prange, threadid
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free
 
 from convkit._ext cimport contract
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.microkernel cimport MR, NV, tile
+from convkit._ext.microkernel cimport MR, dots, tile
 from convkit._ext.panels cimport conv2d_by_panels
-from convkit._ext.vec cimport at, clear, lanes, vd, vec, vf
+from convkit._ext.tiles cimport next_vectors
+from convkit._ext.vec cimport at, clear, lanes, move, vd, vec, vf
 from convkit._ext.winograd_plan cimport SPEED, TILES, block_start, make_plan, plan, workspace
 from convkit._ext.winograd_tiles cimport (
     M_plane, ROWS, U_filters, U_plane, U_row, V_plane, input_scratch, parts, problem,
     transform_filters, transform_inputs, transform_outputs, up
 )
+from convkit._ext.workspace_memory cimport workspace_memory
 
 cnp.import_array()
 
@@ -42,19 +45,31 @@ cdef void multiply(
     vec *M, const vec *U, const vec *V, const Py_ssize_t *off, const plan *p,
     Py_ssize_t filters, Py_ssize_t first, Py_ssize_t tiles
 ) noexcept nogil:
-    """M[point] += U[point] @ V[point] for all 36 points and a block of channels, `first` of them on."""
-    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles, L), point, r, v
+    """M[point] += U[point] @ V[point] for all 36 points and a block of channels, `first` of them on.
+
+    The rest of the tiles are dot products of U's rows and their columns of V, which `one_input` keeps.
+    """
+    cdef Py_ssize_t L = lanes(U), vectors = parts(tiles - p.rest, L), point, r, v, n
+    cdef const vec *columns = at(V, 36*V_plane(V, p.q.IC, p.tiles) + first)
     cdef Py_ssize_t U_stride = U_plane(U, p.q.IC), ldw = U_row(U, p.q.IC), K = min(ldw, p.q.IC - first)
     cdef Py_ssize_t V_stride = V_plane(V, p.q.IC, p.tiles), M_stride = M_plane(M, p.tiles)
     cdef vec zeros[ROWS]
     clear(zeros, ROWS)
     for point in range(36):
-        for v in range(parts(vectors, NV)):
+        v = 0
+        while v < vectors:
+            n = next_vectors(vectors - v)
             for r in range(parts(filters, MR)):
-                tile(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> min(<Py_ssize_t> NV, vectors - v*NV),
-                     at(M, point*M_stride + r*MR*p.tiles + v*NV*L), p.tiles,
-                     at(V, point*V_stride + first*p.tiles + v*NV*L), off,
+                tile(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> n,
+                     at(M, point*M_stride + r*MR*p.tiles + v*L), p.tiles,
+                     at(V, point*V_stride + first*p.tiles + v*L), off,
                      at(U, point*U_stride + r*MR*ldw), ldw, K, zeros if first == 0 else NULL)
+            v += n
+        for r in range(parts(filters, MR) if p.rest else 0):
+            dots(<int> min(<Py_ssize_t> MR, filters - r*MR), <int> p.rest,
+                 at(M, point*M_stride + r*MR*p.tiles + v*L), p.tiles,
+                 at(columns, point*p.rest*p.q.IC), p.q.IC,
+                 at(U, point*U_stride + r*MR*ldw), ldw, K, zeros if first == 0 else NULL)
 
 
 cdef void filters_times_tiles(
@@ -93,8 +108,13 @@ cdef void one_input(
     vec *V, const vec *x, const vec *x_end, vec *scratch, const plan *p,
     Py_ssize_t ic, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    transform_inputs(at(V, ic*p.tiles), V_plane(x, p.q.IC, p.tiles), at(x, ic*p.q.IH*p.q.IW), x_end,
-                     scratch, &p.q, start, stop)
+    """Fill one channel of V[point][ic][tile] and, behind V, of columns[point][tile of the rest][ic]."""
+    cdef Py_ssize_t V_stride = V_plane(x, p.q.IC, p.tiles), point, t
+    cdef vec *columns = at(V, 36*V_stride + ic)
+    transform_inputs(at(V, ic*p.tiles), V_stride, at(x, ic*p.q.IH*p.q.IW), x_end, scratch, &p.q, start, stop)
+    for point in range(36):
+        for t in range(p.rest):
+            move(columns, (point*p.rest + t)*p.q.IC, V, point*V_stride + ic*p.tiles + stop - p.rest + t)
 
 
 # --- both orders ---------------------------------------------------------------------------
@@ -180,7 +200,7 @@ cdef void winograd(
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
     cdef plan p = make_plan(x, ih_of, iw_of, s, False)
-    cdef void *memory = malloc(workspace(x, &p))
+    cdef void *memory = workspace_memory(workspace(x, &p))
     cdef Py_ssize_t done = 0
     if memory == NULL:
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
@@ -198,7 +218,7 @@ cdef int from_python(
     cdef plan p = make_plan(x, ih_of, iw_of, s, ready)
     cdef Py_ssize_t done = 0, size = workspace(x, &p)
     cdef Py_ssize_t at_once = contract.blocks_at_once(p.tiles*16*9*p.q.OC*p.q.IC // SPEED + 1)
-    cdef void *memory = malloc(size)
+    cdef void *memory = workspace_memory(size)
     if memory == NULL:
         raise MemoryError(f"winograd needs {size:,} bytes of workspace; algorithm='direct' needs less")
     try:
@@ -237,7 +257,7 @@ cdef int served(const conv_shape *s) except -1:
     return 0
 
 
-cdef Py_ssize_t ready_size(const vec *like, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept:
+cdef Py_ssize_t ready_size(const vec *like, Py_ssize_t G, Py_ssize_t OC, Py_ssize_t IC) noexcept nogil:
     return G*parts(OC // G, ROWS)*U_filters(like, IC)
 
 

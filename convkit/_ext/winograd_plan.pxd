@@ -18,6 +18,7 @@ cdef struct plan:
     bint ready             # many tiles, and U was made before
     Py_ssize_t blocks      # of tiles
     Py_ssize_t tiles       # of the largest block: the distance between rows of V and M
+    Py_ssize_t rest        # tiles, the last of few, for which a vector of their own would be too much
     Py_ssize_t filters     # blocks of filters
     int threads
     Py_ssize_t shared      # elements of workspace for all threads: V if there are few tiles, else U
@@ -53,12 +54,13 @@ cdef inline plan make_plan(
     p.threads = threads_for(p.q.T*16*9*p.q.OC*p.q.IC // SPEED)
     p.blocks = max(1, p.q.T // TILES)
     p.few = p.blocks == 1
+    p.rest = p.q.T % L if p.few and p.q.T > L and p.q.T % L <= L // 8 else 0
     if p.blocks > p.threads:
         p.blocks -= p.blocks % p.threads  # the same for each
     p.tiles = up(up(p.q.T, L) // L, p.blocks) // p.blocks*L
     cdef Py_ssize_t V = 36*V_plane(like, p.q.IC, p.tiles)
     p.ready = ready and not p.few
-    p.shared = V if p.few else 0 if ready else p.filters*U_filters(like, p.q.IC)
+    p.shared = V + up(36*p.rest*p.q.IC, 16) if p.few else 0 if ready else p.filters*U_filters(like, p.q.IC)
     p.own = input_scratch(like, p.tiles) + 36*M_plane(like, p.tiles) + output_scratch(like, p.tiles)
     p.own += 36*U_plane(like, p.q.IC) if p.few else V
     return p

@@ -7,9 +7,10 @@ use; and every tile went to scratch memory first, from which its rows were copie
 
 The change
 ----------
-Where the planes' pitch is the length of a row of y, whole vectors go straight to y, across row ends. The
-pixels after the last whole vector are gathered, a row of cells for each; then a vector holds terms
-rather than pixels, and the weights of a channel are such vectors as they stand.
+Where rows of y are whole vectors, tiles end with the rows and go straight to y. Where the planes' pitch
+is the length of a row, they do so across row ends, and the pixels after the last whole vector are
+gathered, a row of cells for each; then a vector holds terms rather than pixels, and the weights of a
+channel are such vectors as they stand.
 
 What to expect
 --------------
@@ -25,7 +26,7 @@ from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport NR_MAX
 from convkit._ext.panels cimport conv2d_by_panels
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack
-from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous
+from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous, row_tiles
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 
 cnp.import_array()
@@ -52,6 +53,9 @@ cdef void tail_pixels(
                 if is_contiguous(&p, s):
                     contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off,
                                      at(w, g*OC*K), K, K, at(b, g*OC), OC, &p, s)
+                elif s.OW % lanes(y) == 0:
+                    row_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
+                              at(b, g*OC), OC, &p, s)
                 else:
                     flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
                                at(b, g*OC), OC, &p, s)
