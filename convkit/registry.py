@@ -102,6 +102,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("col2im", "cython", "direct", "fold:col2im"),
     Kernel("pad2d", "reference", "direct", "padding:pad2d"),
     Kernel("pad2d", "cython", "direct", "padding:pad2d"),
+    Kernel("pad2d", "numba", "direct", "padding:pad2d"),
     Kernel("pad2d_backward", "reference", "direct", "padding:pad2d_backward"),
     Kernel("pad2d_backward", "cython", "direct", "padding:pad2d_backward"),
     Kernel("avg_pool2d", "reference", "direct", "pooling:avg_pool2d"),
