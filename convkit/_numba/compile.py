@@ -44,8 +44,11 @@ PARALLEL = dict.fromkeys(
 
 
 def inner(function: Any = None, **options: Any) -> Any:
-    """Compile a function that kernels call, with or without options: ``@inner(fastmath=REORDER)``."""
-    decorate = numba.njit(nogil=True, error_model="numpy", **options)
+    """Compile a function that kernels call, with or without options: ``@inner(fastmath=REORDER)``.
+
+    It becomes a part of its caller: a loop around a call that is left as one gets no vectors.
+    """
+    decorate = numba.njit(**{"nogil": True, "error_model": "numpy", "forceinline": True, **options})
     return decorate if function is None else decorate(function)
 
 
@@ -143,7 +146,8 @@ def _largest(*arguments: Any) -> int:
 def _sources(function: FunctionType) -> str:
     """Digest the files that a function and all that it calls stand in, and the constants they use."""
     used: set[bytes] = set()
-    functions, seen = [function], set()
+    functions: list[FunctionType] = [function]
+    seen: set[FunctionType] = set()
     while functions:
         f = functions.pop()
         if f in seen:
@@ -151,7 +155,7 @@ def _sources(function: FunctionType) -> str:
         seen.add(f)
         used.add(Path(f.__code__.co_filename).read_bytes())
         for name in f.__code__.co_names:
-            value = f.__globals__.get(name)
+            value: Any = f.__globals__.get(name)
             if hasattr(value, "py_func"):
                 functions.append(value.py_func)
             elif isinstance(value, int | float | tuple | np.generic):

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numba
+import numpy as np
 
 SIGNATURES = {
     "conv2d": "f4 | f4 f4 f1 i1 i1 i i i i",
@@ -39,9 +40,9 @@ SIGNATURES = {
 
 
 def signature(op: str, dtype: str) -> Any:
-    """Return the Numba signature of an operation's kernel, for ``"float32"`` or ``"float64"``."""
+    """Return the Numba signature of an operation's kernel, for ``"float32"``, ``"float64"`` or, for a mask, ``"bool"``."""
     elements = {
-        "f": getattr(numba, dtype),
+        "f": numba.from_dtype(np.dtype(dtype)),
         "d": numba.float64,
         "i": numba.int64,
         "u": numba.uint64,
