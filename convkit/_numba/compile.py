@@ -4,6 +4,13 @@ A kernel is a plain Python function under the decorator :func:`kernel`; what it 
 under :func:`inner`. All of them run without the GIL and raise nothing. Loops written with
 ``numba.prange`` are compiled twice, as they are needed: in order, for one thread, and in parallel.
 
+Two habits of these kernels look odd until they are measured:
+
+- Arrays are flattened first and cells found by arithmetic. A row as a view of its own, ``x[p, ih]``, costs
+  two atomic additions to a reference count: 10 ns, the time in which 40 cells are copied.
+- Indices are ``uintp(to + i)``. A signed one may be negative and mean a cell from the end, as in
+  Python; that test at each access keeps a loop from using vectors.
+
 With ``NUMBA_DISABLE_JIT=1`` in the environment none of this happens: every kernel is the Python
 function that is written down, to be stepped through in a debugger.
 """

@@ -40,7 +40,10 @@ SIGNATURES = {
 
 
 def signature(op: str, dtype: str) -> Any:
-    """Return the Numba signature of an operation's kernel, for ``"float32"``, ``"float64"`` or, for a mask, ``"bool"``."""
+    """Return the Numba signature of an operation's kernel.
+
+    `dtype` is ``"float32"``, ``"float64"`` or, where there is but a mask, ``"bool"``.
+    """
     elements = {
         "f": numba.from_dtype(np.dtype(dtype)),
         "d": numba.float64,
