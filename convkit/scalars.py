@@ -81,7 +81,7 @@ def takes_over(value, best):
     >>> takes_over(2.0, 2.0), takes_over(float("nan"), 2.0), takes_over(2.0, float("nan"))
     (False, True, False)
     """
-    return value > best or value != value  # only NaN differs from itself
+    return (value > best) | (value != value)  # only NaN differs from itself
 
 
 # --- statistics ----------------------------------------------------------------------------

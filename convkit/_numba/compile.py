@@ -34,7 +34,7 @@ from numba.core import event
 from .signatures import signature
 from .threads import run_shared, threads_for
 
-__all__ = ["REORDER", "Kernel", "inner", "kernel"]
+__all__ = ["REORDER", "Kernel", "inner", "kernel", "separate"]
 
 REORDER = frozenset({"reassoc", "contract"})
 """The ``fastmath`` flags with which sums use vectors: they may change a sum's order and fuse its
@@ -50,13 +50,25 @@ PARALLEL = dict.fromkeys(
 )
 
 
+LEAN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+"""Options of functions that only kernels call: half the time of compiling goes into what Python would need."""
+
+
 def inner(function: Any = None, **options: Any) -> Any:
     """Compile a function that kernels call, with or without options: ``@inner(fastmath=REORDER)``.
 
     It becomes a part of its caller: a loop around a call that is left as one gets no vectors.
     """
-    decorate = numba.njit(**{"nogil": True, "error_model": "numpy", "forceinline": True, **options})
+    decorate = numba.njit(**{"nogil": True, "error_model": "numpy", "forceinline": True, **LEAN, **options})
     return decorate if function is None else decorate(function)
+
+
+def separate(function: Any) -> Any:
+    """Compile a function that kernels call and that stays a function of its own.
+
+    For those that do much: copied into each of their callers, they would be optimised again and again.
+    """
+    return inner(function, forceinline=False)
 
 
 def kernel(function: Any = None, *, work: Callable[..., int] | None = None, **options: Any) -> Any:
@@ -163,8 +175,9 @@ def _sources(function: FunctionType) -> str:
         used.add(Path(f.__code__.co_filename).read_bytes())
         for name in f.__code__.co_names:
             value: Any = f.__globals__.get(name)
-            if hasattr(value, "py_func"):
-                functions.append(value.py_func)
+            value = getattr(value, "py_func", value)
+            if isinstance(value, FunctionType) and value.__module__.startswith("convkit"):
+                functions.append(value)
             elif isinstance(value, int | float | tuple | np.generic):
                 used.add(f"{name}={value!r}".encode())
     return hashlib.sha256(b"".join(sorted(used))).hexdigest()[:12]
