@@ -63,12 +63,12 @@ def inner(function: Any = None, **options: Any) -> Any:
     return decorate if function is None else decorate(function)
 
 
-def separate(function: Any) -> Any:
+def separate(function: Any = None, **options: Any) -> Any:
     """Compile a function that kernels call and that stays a function of its own.
 
     For those that do much: copied into each of their callers, they would be optimised again and again.
     """
-    return inner(function, forceinline=False)
+    return inner(function, forceinline=False, **options)
 
 
 def kernel(function: Any = None, *, work: Callable[..., int] | None = None, **options: Any) -> Any:
@@ -77,7 +77,8 @@ def kernel(function: Any = None, *, work: Callable[..., int] | None = None, **op
     Parameters
     ----------
     function : callable
-        What to compile; its name says which line of ``signatures.SIGNATURES`` it keeps to.
+        What to compile; its name says which line of ``signatures.SIGNATURES`` it keeps to. If its last
+        parameter is ``threads``, it is told how many there are.
     work : callable, optional
         Tells, from the kernel's arguments, how much there is to do, in elements or multiply-adds:
         little work stays on one thread. By default, the elements of the largest array.
@@ -106,6 +107,7 @@ class Kernel:
         self.op = function.__name__
         self.function = function
         self.parallel = "prange" in function.__code__.co_names
+        self._told = function.__code__.co_varnames[function.__code__.co_argcount - 1] == "threads"
         self._work = work or _largest
         self._options = {"nogil": True, "error_model": "numpy", **options}
         self._compiled: dict[tuple[str, bool], Callable[..., None]] = {}
@@ -115,14 +117,15 @@ class Kernel:
         return f"<Numba kernel {self.__module__}.{self.op}>"
 
     def __call__(self, *arguments: Any) -> None:
+        one, dtype = (1,) * self._told, arguments[0].dtype.name
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
             with np.errstate(all="ignore"):  # as silent as when it is compiled
-                self.function(*arguments)
+                self.function(*arguments, *one)
             return
-        dtype = arguments[0].dtype.name
         threads = threads_for(self._work(*arguments)) if self.parallel else 1
-        if threads == 1 or not run_shared(self.compiled(dtype, True), arguments, threads):
-            self.compiled(dtype, False)(*arguments)
+        all_of_them = (threads,) * self._told
+        if threads == 1 or not run_shared(self.compiled(dtype, True), (*arguments, *all_of_them), threads):
+            self.compiled(dtype, False)(*arguments, *one)
 
     def compiled(self, dtype: str, parallel: bool) -> Callable[..., None]:
         """Return the function compiled for ``"float32"`` or ``"float64"``, for one thread or several."""
@@ -153,7 +156,7 @@ class Kernel:
         dispatcher = numba.njit(**options)(twin)
         what = f"{self.op} for {dtype}" + (", in parallel" if options["parallel"] else "")
         with _announced(dispatcher, what):
-            dispatcher.compile(signature(self.op, dtype))
+            dispatcher.compile(signature(self.op, dtype, self._told))
         dispatcher.disable_compile()  # so that arrays that may be written go where they need not be
         return dispatcher
 
@@ -173,8 +176,9 @@ def _sources(function: FunctionType) -> str:
             continue
         seen.add(f)
         used.add(Path(f.__code__.co_filename).read_bytes())
-        for name in f.__code__.co_names:
-            value: Any = f.__globals__.get(name)
+        values = {name: f.__globals__.get(name) for name in f.__code__.co_names}
+        values |= dict(zip(f.__code__.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True))
+        for name, value in values.items():
             value = getattr(value, "py_func", value)
             if isinstance(value, FunctionType) and value.__module__.startswith("convkit"):
                 functions.append(value)

@@ -39,10 +39,11 @@ SIGNATURES = {
 }
 
 
-def signature(op: str, dtype: str) -> Any:
+def signature(op: str, dtype: str, threads: bool = False) -> Any:
     """Return the Numba signature of an operation's kernel.
 
-    `dtype` is ``"float32"``, ``"float64"`` or, where there is but a mask, ``"bool"``.
+    `dtype` is ``"float32"``, ``"float64"`` or, where there is but a mask, ``"bool"``. With `threads`, one more
+    argument says how many there are.
     """
     elements = {
         "f": numba.from_dtype(np.dtype(dtype)),
@@ -58,4 +59,4 @@ def signature(op: str, dtype: str) -> Any:
 
     outputs, inputs = SIGNATURES[op].split("|")
     words = [(w, False) for w in outputs.split()] + [(w, True) for w in inputs.split()]
-    return numba.void(*(read(*word) for word in words))
+    return numba.void(*(read(*word) for word in words), *(numba.int64,) * threads)

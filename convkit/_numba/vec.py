@@ -9,8 +9,9 @@ Each function is written twice: as the Python function that is seen here, in whi
 NumPy array, and below it as the LLVM instructions that stand for it once it is compiled. With
 ``NUMBA_DISABLE_JIT=1`` only the first is used, so that kernels can be stepped through.
 
-Arrays have one dimension, and an index is not checked: it counts elements from the start, never from
-the end. No more alignment is needed than an element has.
+Functions that read or write take a pointer (pointers.py) or an array of one dimension. An index is not
+checked: it counts elements from the start, never from the end. No more alignment is needed than an
+element has.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, models, register_model, type_callable
+
+from .pointers import Pointer
 
 __all__ = [
     "BYTES",
@@ -63,11 +66,6 @@ BYTES: int = _bytes()
 """Size of a vector: one or two registers."""
 
 
-def lanes(a):
-    """Return how many numbers of a's type a vector has."""
-    return BYTES // a.itemsize
-
-
 # --- the type ------------------------------------------------------------------------------
 
 
@@ -87,9 +85,9 @@ class _VectorModel(models.PrimitiveModel):
 
 
 def _vector_of(a: Any) -> Vector | None:
-    """Return the type of vectors of an array's elements."""
-    is_row = isinstance(a, types.Array) and a.ndim == 1 and isinstance(a.dtype, types.Float)
-    return Vector(a.dtype) if is_row else None
+    """Return the type of vectors of the elements of an array or a pointer."""
+    is_row = isinstance(a, Pointer) or (isinstance(a, types.Array) and a.ndim == 1)
+    return Vector(a.dtype) if is_row and isinstance(a.dtype, types.Float) else None
 
 
 def _lowered(function: Callable[..., Any], *of: Any) -> Callable[..., Any]:
@@ -106,10 +104,15 @@ def _lowered(function: Callable[..., Any], *of: Any) -> Callable[..., Any]:
     return decorate
 
 
-def _place(builder: Any, context: Any, array: Any, value: Any, index: Any) -> Any:
+def _element(builder: Any, context: Any, of: Any, value: Any, index: Any) -> Any:
+    """Return the address of an element."""
+    data = value if isinstance(of, Pointer) else context.make_array(of)(context, builder, value).data
+    return builder.gep(data, [index])
+
+
+def _place(builder: Any, context: Any, of: Any, value: Any, index: Any) -> Any:
     """Return the address of an element, as that of a vector."""
-    data = context.make_array(array)(context, builder, value).data
-    return builder.bitcast(builder.gep(data, [index]), _llvm(context, array).as_pointer())
+    return builder.bitcast(_element(builder, context, of, value, index), _llvm(context, of).as_pointer())
 
 
 def _llvm(context: Any, array: Any) -> Any:
@@ -150,6 +153,22 @@ def _suffix(vector: Any) -> str:
 # --- from memory and back ------------------------------------------------------------------
 
 
+def lanes(a):
+    """Return how many numbers of a's type a vector has."""
+    return BYTES // a.itemsize
+
+
+@type_callable(lanes)
+def _(context: Any) -> Any:
+    return lambda a: types.intp if isinstance(a, types.Array | Pointer) else None
+
+
+@_lowered(lanes, Pointer)
+@_lowered(lanes, types.Array)
+def _(builder, context, of, values):
+    return context.get_constant(types.intp, 8 * BYTES // of[0].dtype.bitwidth)
+
+
 def zero(a):
     """Return a vector of zeros, of a's type."""
     return np.zeros(lanes(a), a.dtype)
@@ -160,6 +179,7 @@ def _(context: Any) -> Any:
     return lambda a: _vector_of(a)
 
 
+@_lowered(zero, Pointer)
 @_lowered(zero, types.Array)
 def _(builder, context, of, values):
     return ir.Constant(_llvm(context, of[0]), None)
@@ -175,10 +195,10 @@ def _(context: Any) -> Any:
     return lambda a, i: _vector_of(a)
 
 
+@_lowered(splat, Pointer, types.Integer)
 @_lowered(splat, types.Array, types.Integer)
 def _(builder, context, of, values):
-    data = context.make_array(of[0])(context, builder, values[0]).data
-    number = builder.load(builder.gep(data, [values[1]]))
+    number = builder.load(_element(builder, context, of[0], *values))
     return _in_every_lane(builder, _llvm(context, of[0]), number)
 
 
@@ -193,6 +213,7 @@ def _(context: Any) -> Any:
     return lambda a, i: _vector_of(a)
 
 
+@_lowered(load, Pointer, types.Integer)
 @_lowered(load, types.Array, types.Integer)
 def _(builder, context, of, values):
     return builder.load(_place(builder, context, of[0], *values), align=of[0].dtype.bitwidth // 8)
@@ -209,6 +230,7 @@ def _(context: Any) -> Any:
     return lambda a, i, v: types.void if _vector_of(a) == v else None
 
 
+@_lowered(store, Pointer, types.Integer, Vector)
 @_lowered(store, types.Array, types.Integer, Vector)
 def _(builder, context, of, values):
     array, index, vector = values
@@ -229,6 +251,7 @@ def _(context: Any) -> Any:
     return lambda a, i, n: _vector_of(a)
 
 
+@_lowered(load_first, Pointer, types.Integer, types.Integer)
 @_lowered(load_first, types.Array, types.Integer, types.Integer)
 def _(builder, context, of, values):
     vector = _llvm(context, of[0])
@@ -250,6 +273,7 @@ def _(context: Any) -> Any:
     return lambda a, i, v, n: types.void if _vector_of(a) == v else None
 
 
+@_lowered(store_first, Pointer, types.Integer, Vector, types.Integer)
 @_lowered(store_first, types.Array, types.Integer, Vector, types.Integer)
 def _(builder, context, of, values):
     array, index, v, n = values
