@@ -101,11 +101,12 @@ def place_block(a, s, unit):
 
 
 @separate
-def convolve_units(y, x, w, b, ih_of, iw_of, s, a, off, planes, scratch, first, last, m, M):
+def convolve_units(y, x, w, b, ih_of, iw_of, s, a, off, rows, planes, scratch, first, last, m, M):
     """Compute M output channels, from their group's channel m on, of the units from first to last - 1.
 
     The terms of a unit are added one block of input channels at a time. `off`, `planes` and `scratch`
-    have room for `a.terms` and `a.cells` elements and SCRATCH vectors.
+    have room for `a.terms` and `a.cells` elements and SCRATCH vectors; `rows` says how far the weights
+    of MR output channels lie apart.
     """
     IC, OC, taps, blocks = s.IC // s.G, s.OC // s.G, s.KH * s.KW, a.col_blocks * a.row_blocks
     for unit in range(first, last):
@@ -125,7 +126,7 @@ def convolve_units(y, x, w, b, ih_of, iw_of, s, a, off, planes, scratch, first, 
                 blank = c == 0 and (unit == first or blocks > 1)
                 pack(planes, at(x, source), channels, s, k, ih_of, iw_of, blank)
             weights, K = at(w, (of * IC + c) * taps), channels * taps
-            tiles(out, scratch, cells, q, off, weights, IC * taps, K, at(b, of), c == 0, M, k.p, s)
+            tiles(out, scratch, cells, q, off, weights, IC * taps, rows, K, at(b, of), c == 0, M, k.p, s)
 
 
 @separate
@@ -152,12 +153,14 @@ def convolve(y, x, w, b, ih_of, iw_of, s, a, first, last, m, M):
     offsets, cells = np.empty(a.terms, np.intp), np.empty(a.cells, y.dtype)
     tile = np.empty(SCRATCH * lanes(y), y.dtype)
     arrays = pointer(y), pointer(x), pointer(w), pointer(b), pointer(ih_of), pointer(iw_of)
-    room = pointer(offsets), pointer(cells), pointer(tile)
+    places = np.arange(MR) * (s.IC // s.G * s.KH * s.KW)
+    off, rows, planes, scratch = pointer(offsets), pointer(places), pointer(cells), pointer(tile)
     if is_depthwise(s):
-        depthwise_units(*arrays, s, a, *room, first, last, m, M)
+        depthwise_units(*arrays, s, a, off, planes, scratch, first, last, m, M)
     else:
-        convolve_units(*arrays, s, a, *room, first, last, m, M)
+        convolve_units(*arrays, s, a, off, rows, planes, scratch, first, last, m, M)
     release(offsets)
+    release(places)
     release(cells)
     release(tile)
 
@@ -168,20 +171,16 @@ def straightened(s, ih_of, iw_of):
 
     There every output reads the cell of its own number, so rows mean nothing.
     """
-    if (s.KH, s.KW, s.SH, s.SW, s.OH, s.OW) == (1, 1, 1, 1, s.IH, s.IW):
-        if is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW):
-            S = s.IH * s.IW
-            return (
-                Shape(s.N, s.IC, 1, S, s.OC, 1, 1, 1, S, s.G, 1, 1, 1, 1),
-                np.zeros(1, np.intp),
-                np.arange(S),
-            )
+    pixels = (s.KH, s.KW, s.SH, s.SW, s.OH, s.OW) == (1, 1, 1, 1, s.IH, s.IW)
+    if pixels and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW):
+        S = s.IH * s.IW
+        return Shape(s.N, s.IC, 1, S, s.OC, 1, 1, 1, S, s.G, 1, 1, 1, 1), np.arange(1), np.arange(S)
     return s, ih_of.copy(), iw_of.copy()
 
 
 @inner
 def is_identity(of, n):
+    matches = 0
     for i in range(n):
-        if of[i] != i:
-            return False
-    return True
+        matches += of[i] == i
+    return matches == n

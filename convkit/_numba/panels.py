@@ -39,7 +39,7 @@ def pack_panel(panel, x, s, ih_of, iw_of, first_term, terms, first_output, outpu
 
 
 @separate
-def rows_through_panel(y, outputs, scratch, panel, off, w, ldw, terms, start, fresh, s):
+def rows_through_panel(y, outputs, scratch, panel, off, w, ldw, rows, terms, start, fresh, s):
     """Add the panel's terms to the outputs of every output channel of the group."""
     L, M, OHW = lanes(y), s.OC // s.G, s.OH * s.OW
     for m in range(0, M, MR):
@@ -47,7 +47,7 @@ def rows_through_panel(y, outputs, scratch, panel, off, w, ldw, terms, start, fr
         for r in range(R):
             if not fresh:
                 store_first(scratch, r * L, load_first(y, (m + r) * OHW, outputs), outputs)
-        tile(R, scratch, L, panel, off, at(w, m * ldw), ldw, terms, at(start, m), fresh)
+        tile(R, scratch, L, panel, off, at(w, m * ldw), rows, 1, terms, at(start, m), fresh)
         for r in range(R):
             store_first(y, (m + r) * OHW, load(scratch, r * L), outputs)
 
@@ -56,9 +56,9 @@ def rows_through_panel(y, outputs, scratch, panel, off, w, ldw, terms, start, fr
 def conv2d_by_panels(y, x, w, b, ih_of, iw_of, s):
     """For each vector of outputs, and each block of terms: pack the panel, then use it."""
     L, OHW, K = lanes(y), s.OH * s.OW, s.IC // s.G * s.KH * s.KW
-    rows, tile_of_y = np.empty(TERMS * L, y.dtype), np.empty(MR * L, y.dtype)
-    numbers = np.arange(TERMS) * L
-    panel, scratch, off = pointer(rows), pointer(tile_of_y), pointer(numbers)
+    cells, tile_of_y = np.empty(TERMS * L, y.dtype), np.empty(MR * L, y.dtype)
+    offsets, places = np.arange(TERMS) * L, np.arange(MR) * K
+    panel, scratch, off, rows = pointer(cells), pointer(tile_of_y), pointer(offsets), pointer(places)
     ih, iw = pointer(ih_of), pointer(iw_of)
     for image in range(s.N * s.G):
         g = image % s.G
@@ -70,7 +70,10 @@ def conv2d_by_panels(y, x, w, b, ih_of, iw_of, s):
                 terms = min(TERMS, K - k)
                 pack_panel(panel, of, s, ih, iw, k, terms, p, outputs)
                 weights, start = at(pointer(w), g * (s.OC // s.G) * K + k), at(pointer(b), g * (s.OC // s.G))
-                rows_through_panel(to, outputs, scratch, panel, off, weights, K, terms, start, k == 0, s)
-    release(rows)
+                rows_through_panel(
+                    to, outputs, scratch, panel, off, weights, K, rows, terms, start, k == 0, s
+                )
+    release(cells)
     release(tile_of_y)
-    release(numbers)
+    release(offsets)
+    release(places)

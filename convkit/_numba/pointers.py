@@ -14,7 +14,6 @@ from __future__ import annotations
 import operator
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.core.typing import signature
 from numba.extending import lower_builtin, models, register_model, type_callable

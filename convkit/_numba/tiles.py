@@ -11,10 +11,11 @@ __all__ = ["tiles"]
 
 
 @separate
-def tiles(y, scratch, planes, q, off, w, ldw, K, start, fresh, M, p, s):
+def tiles(y, scratch, planes, q, off, w, ldw, rows, K, start, fresh, M, p, s):
     """Compute M output channels of a block or, if not `fresh`, add to what y holds.
 
-    y is the block's first output, planes[q] the cell of its number, `start` its channels' first values.
+    y is the block's first output, planes[q] the cell of its number, w[m*ldw] the first weight of channel
+    m, rows[r] is r*ldw, and `start` has the channels' first values.
     Where outputs that are neighbours in the planes' numbering are neighbours in y, whole vectors go
     there; other tiles go to `scratch` first, from which the rows are copied without the worthless
     outputs between them. The last tile begins earlier, as far as there are
@@ -33,7 +34,19 @@ def tiles(y, scratch, planes, q, off, w, ldw, K, start, fresh, M, p, s):
             if not (whole or fresh):
                 for r in range(R):
                     exchange_rows(at(y, (m + r) * OHW), at(scratch, r * L + skip), first, n, p, s.OW, False)
-            tile(R, out, ldo, at(planes, q + first - skip), off, at(w, m * ldw), ldw, K, at(start, m), fresh)
+            tile(
+                R,
+                out,
+                ldo,
+                at(planes, q + first - skip),
+                off,
+                at(w, m * ldw),
+                rows,
+                1,
+                K,
+                at(start, m),
+                fresh,
+            )
             if not whole:
                 for r in range(R):
                     exchange_rows(at(y, (m + r) * OHW), at(scratch, r * L + skip), first, n, p, s.OW, True)

@@ -29,12 +29,12 @@ from ..shape import shape_of
 TERMS, OUTPUTS = 64, 128
 """Rows and columns of the cells: 32 KiB of float32, most of an L1 cache."""
 PITCH = OUTPUTS + 16
-"""From one row of cells to the next: a cache line more, so that rows do not begin in the same places of it."""
+"""From one row of cells to the next: a cache line more, or all rows would want the same places in a cache."""
 
 
 @separate
 def lay_out(cells, x, s, ih_of, iw_of, first_term, terms, oh, ow, outputs):
-    """Fill a row for each term with what the outputs from (oh, ow) on need; rows of missing terms get zeros."""
+    """Fill a row for each term with what the outputs from (oh, ow) on need, up to four rows with zeros."""
     for k in range((terms + 3) // 4 * 4):
         c, tap = (first_term + k) // (s.KH * s.KW), (first_term + k) % (s.KH * s.KW)
         kh, kw = tap // s.KW, tap % s.KW
@@ -70,10 +70,10 @@ def add_terms(sums, cells, n, u, v, w, z):
 
 
 @separate
-def convolve_row(y, sums, cells, w, b, M, K, ldy, n, fresh, last):
+def convolve_row(y, ldy, sums, cells, w, ldw, b, M, K, n, fresh):
     """Add K terms to n outputs of M output channels, four terms and four channels at a time.
 
-    `w` has rows of `last` weights, of which the first K are for these terms.
+    ``y[m*ldy]`` is the first output of channel m and ``w[m*ldw]`` its first weight.
     """
     for m in range(0, M, 4):
         rows = min(4, M - m)
@@ -81,10 +81,10 @@ def convolve_row(y, sums, cells, w, b, M, K, ldy, n, fresh, last):
             for i in range(n):
                 sums[r * PITCH + i] = b[m + r] if fresh else y[(m + r) * ldy + i]
         for k in range(0, K, 4):
-            u = four_weights(at(w, m * last), k, K)
-            v = four_weights(at(w, min(m + 1, M - 1) * last), k, K)
-            t = four_weights(at(w, min(m + 2, M - 1) * last), k, K)
-            z = four_weights(at(w, min(m + 3, M - 1) * last), k, K)
+            u = four_weights(at(w, m * ldw), k, K)
+            v = four_weights(at(w, min(m + 1, M - 1) * ldw), k, K)
+            t = four_weights(at(w, min(m + 2, M - 1) * ldw), k, K)
+            z = four_weights(at(w, min(m + 3, M - 1) * ldw), k, K)
             add_terms(sums, at(cells, k * PITCH), n, u, v, t, z)
         for r in range(rows):
             for i in range(n):
@@ -108,8 +108,7 @@ def conv2d(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
                     terms = min(TERMS, K - k)
                     lay_out(cells, of, s, pointer(ih_of), pointer(iw_of), k, terms, oh, ow, n)
                     here, weights = at(to, oh * s.OW + ow), at(pointer(w), g * OC * K + k)
-                    convolve_row(
-                        here, sums, cells, weights, at(pointer(b), g * OC), OC, terms, OHW, n, k == 0, K
-                    )
+                    start = at(pointer(b), g * OC)
+                    convolve_row(here, OHW, sums, cells, weights, K, start, OC, terms, n, k == 0)
     release(rows)
     release(four)
