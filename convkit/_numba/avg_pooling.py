@@ -19,11 +19,13 @@ import numpy as np
 from numba import prange
 from numpy import uintp
 
-from .compile import inner, kernel
-from .planes_in_lanes import are_small, groups_of, pool_group
-from .pool_registers import FROM_MEMORY, in_registers, pool_rows
+from .compile import inner, kernel, separate
+from .planes_in_lanes import are_small, groups_of, pool_group_by
+from .pool_registers import FROM_MEMORY, in_registers, pool_rows_by
 from .registers import width
 from .windows import START, STOP, THIRD, block_of, find_run
+
+pool_rows, pool_group = pool_rows_by(maximum=False), pool_group_by(maximum=False)
 
 CELLS = 4096  # of a buffer: 32 KiB
 STRIP = 64  # rows of outputs with common windows that one thread does at a time
@@ -62,7 +64,7 @@ def wide_window(x, of, h_windows, oh, w_windows, ow, IW):
     return total
 
 
-@inner
+@separate
 def any_rows(y, x, sums, h_windows, w_windows, first, last, IH, IW):
     """Rows first..last - 1, counted through all planes, by blocks of columns that fit the buffer."""
     OH, OW = len(h_windows), len(w_windows)
@@ -105,7 +107,7 @@ def common_rows(y, to, x, of, h_windows, w_windows, run, IW, first, end, far):
     """Rows first..end - 1 of the plane that begins at y[to] and x[of]."""
     start, stop, OW = run[0], run[1], len(w_windows)
     column = of + w_windows[start, START]
-    pool_rows(y, to + start, x, column, h_windows, w_windows, run, (IW, OW), first, end, far, False)
+    pool_rows(y, to + start, x, column, h_windows, w_windows, run, (IW, OW), first, end, far)
     for oh in range(first, end):
         edge(y, to, x, of, h_windows, oh, w_windows, 0, start, IW)
         edge(y, to, x, of, h_windows, oh, w_windows, stop, OW, IW)
@@ -130,7 +132,7 @@ def avg_pool2d(y, x, h_windows, w_windows):
             common_rows(y, p * OH * OW, x, p * IH * IW, h_windows, w_windows, run, IW, oh, end, far)
     elif are_small(x, P, IH, IW, OH, OW):
         for task in prange(groups_of(x, P)):
-            pool_group(task, y, x, h_windows, w_windows, P, IH, IW, False)
+            pool_group(task, y, x, h_windows, w_windows, P, IH, IW)
     else:
         rows = max(1, CELLS // IW)
         for task in prange((P * OH - 1) // rows + 1):

@@ -34,12 +34,15 @@ from numba.core import event
 from .signatures import signature
 from .threads import run_shared, threads_for
 
-__all__ = ["REORDER", "Kernel", "inner", "kernel", "separate"]
+__all__ = ["FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
 
-REORDER = frozenset({"reassoc", "contract"})
+REORDER = {"reassoc", "contract"}
 """The ``fastmath`` flags with which sums use vectors: they may change a sum's order and fuse its
 multiplications, and nothing else. NaNs, infinities and exact divisions stay what they are, which
 plain ``fastmath=True`` does not promise."""
+
+FUSE = {"contract"}
+"""With this flag a product and a sum may become one operation, and sums keep their order."""
 
 _log = logging.getLogger("convkit")
 _compiling = threading.RLock()
@@ -51,7 +54,7 @@ PARALLEL = dict.fromkeys(
 
 
 LEAN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-"""Options of functions that only kernels call: half the time of compiling goes into what Python would need."""
+"""Options of functions that only kernels call. What Python would need takes half the time of compiling."""
 
 
 def inner(function: Any = None, **options: Any) -> Any:
@@ -177,7 +180,9 @@ def _sources(function: FunctionType) -> str:
         seen.add(f)
         used.add(Path(f.__code__.co_filename).read_bytes())
         values = {name: f.__globals__.get(name) for name in f.__code__.co_names}
-        values |= dict(zip(f.__code__.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True))
+        values |= dict(
+            zip(f.__code__.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True)
+        )
         for name, value in values.items():
             value = getattr(value, "py_func", value)
             if isinstance(value, FunctionType) and value.__module__.startswith("convkit"):

@@ -16,13 +16,15 @@ from numba import prange
 from numpy import uintp
 
 from ..scalars import compiled_by
-from .compile import inner, kernel
-from .planes_in_lanes import are_small, groups_of, pool_group
-from .pool_registers import FROM_MEMORY, in_registers, pool_rows
+from .compile import inner, kernel, separate
+from .planes_in_lanes import are_small, groups_of, pool_group_by
+from .pool_registers import FROM_MEMORY, in_registers, pool_rows_by
 from .registers import width
 from .windows import START, STOP, THIRD, block_of, find_run
 
 takes_over = compiled_by(inner)["takes_over"]
+
+pool_rows, pool_group = pool_rows_by(maximum=True), pool_group_by(maximum=True)
 
 CELLS = 4096  # of a buffer: 16 or 32 KiB
 STRIP = 64  # rows of outputs with common windows that one thread does at a time
@@ -65,7 +67,7 @@ def window(x, of, h_windows, oh, w_windows, ow, IW):
     return most
 
 
-@inner
+@separate
 def any_rows(y, x, best, h_windows, w_windows, first, last, IH, IW):
     """Rows first..last - 1, counted through all planes, by blocks of columns that fit the buffer."""
     OH, OW = len(h_windows), len(w_windows)
@@ -94,7 +96,7 @@ def common_rows(y, to, x, of, h_windows, w_windows, run, IW, first, end, far):
     """Rows first..end - 1 of the plane that begins at y[to] and x[of]; the edge has clipped some windows."""
     start, stop, OW = run[0], run[1], len(w_windows)
     column = of + w_windows[start, START]
-    pool_rows(y, to + start, x, column, h_windows, w_windows, run, (IW, OW), first, end, far, True)
+    pool_rows(y, to + start, x, column, h_windows, w_windows, run, (IW, OW), first, end, far)
     for oh in range(first, end):
         for ow in range(start):
             y[uintp(to + oh * OW + ow)] = window(x, of, h_windows, oh, w_windows, ow, IW)
@@ -121,7 +123,7 @@ def max_pool2d(y, x, h_windows, w_windows):
             common_rows(y, p * OH * OW, x, p * IH * IW, h_windows, w_windows, run, IW, oh, end, far)
     elif are_small(x, P, IH, IW, OH, OW):
         for task in prange(groups_of(x, P)):
-            pool_group(task, y, x, h_windows, w_windows, P, IH, IW, True)
+            pool_group(task, y, x, h_windows, w_windows, P, IH, IW)
     else:
         rows = max(1, CELLS // IW)
         for task in prange((P * OH - 1) // rows + 1):

@@ -25,12 +25,12 @@ def prefetch(x, i):
 
 @overload(copy_run)
 def _compiled_copy_run(y, i, x, j, n):
-    return lambda y, i, x, j, n: _memcpy(y, i, x, j, n)
+    return lambda y, i, x, j, n: _memcpy(y, i, x, j, n)  # type: ignore[call-arg]
 
 
 @overload(prefetch)
 def _compiled_prefetch(x, i):
-    return lambda x, i: _prefetch(x, i)
+    return lambda x, i: _prefetch(x, i)  # type: ignore[call-arg]
 
 
 def _address(context, builder, array_type, array, index):

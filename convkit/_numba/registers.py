@@ -22,6 +22,7 @@ from .vec import BYTES, Vector, _VectorModel
 
 __all__ = [
     "Register",
+    "chosen",
     "evens",
     "every",
     "larger",
@@ -32,6 +33,8 @@ __all__ = [
     "third_0",
     "third_1",
     "third_2",
+    "wide",
+    "widened",
     "width",
     "write",
     "zip_high",
@@ -134,10 +137,28 @@ def _(context: Any) -> Any:
     return lambda a, number: _of(a)
 
 
+def wide(number):
+    """Return a register of doubles with `number` in every lane."""
+    return np.full(REGISTER // 8, number, np.float64)
+
+
+@type_callable(wide)
+def _(context: Any) -> Any:
+    return lambda number: Register(types.float64)
+
+
 @_emits(every, types.Array, types.Float)
 def _(context, builder, signature, values):
-    of = signature.args[0].dtype
-    number = context.cast(builder, values[1], signature.args[1], of)
+    return _splat(context, builder, signature, values[1], signature.args[1])
+
+
+@_emits(wide, types.Float)
+def _(context, builder, signature, values):
+    return _splat(context, builder, signature, values[0], signature.args[0])
+
+
+def _splat(context: Any, builder: Any, signature: Any, number: Any, of: Any) -> Any:
+    number = context.cast(builder, number, of, signature.return_type.dtype)
     vector = context.get_value_type(signature.return_type)
     nothing = ir.Constant(vector, ir.Undefined)
     first = builder.insert_element(nothing, number, ir.IntType(32)(0))
@@ -146,7 +167,29 @@ def _(context, builder, signature, values):
     )
 
 
-# --- compared and divided ------------------------------------------------------------------
+def widened(a, i):
+    """Return the register of doubles that begins at ``a[i]``, whatever floats a holds."""
+    n = REGISTER // 8
+    assert 0 <= i <= len(a) - n, "read beyond the array"
+    return a[i : i + n].astype(np.float64)
+
+
+@type_callable(widened)
+def _(context: Any) -> Any:
+    return lambda a, i: None if _of(a) is None else Register(types.float64)
+
+
+@_emits(widened, types.Array, types.Integer)
+def _(context, builder, signature, values):
+    array, doubles = signature.args[0], context.get_value_type(signature.return_type)
+    data = context.make_array(array)(context, builder, values[0]).data
+    floats = ir.VectorType(context.get_value_type(array.dtype), doubles.count)
+    place = builder.bitcast(builder.gep(data, [values[1]]), floats.as_pointer())
+    v = builder.load(place, align=array.dtype.bitwidth // 8)
+    return v if floats.element == doubles.element else builder.fpext(v, doubles)
+
+
+# --- compared and combined -----------------------------------------------------------------
 
 
 def larger(v, w):
@@ -155,6 +198,7 @@ def larger(v, w):
 
 
 @type_callable(larger)
+@type_callable(operator.sub)
 @type_callable(operator.truediv)
 def _(context: Any) -> Any:
     return lambda v, w: v if isinstance(v, Register) and v == w else None
@@ -169,6 +213,28 @@ def _(context, builder, signature, values):
     name = f"llvm.maximum.v{vector.count}f{signature.return_type.dtype.bitwidth}"
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     return builder.call(function, values, fastmath=("nsz",))
+
+
+def chosen(v, w, a, b):
+    """Return b where `larger` returns w, else a."""
+    return np.where((w > v) | (w != w), b, a)
+
+
+@type_callable(chosen)
+def _(context: Any) -> Any:
+    return lambda v, w, a, b: a if isinstance(a, Register) and v == w and a == b else None
+
+
+@_emits(chosen, Register, Register, Register, Register)
+def _(context, builder, signature, values):
+    v, w, a, b = values
+    over = builder.or_(builder.fcmp_ordered(">", w, v), builder.fcmp_unordered("uno", w, w))
+    return builder.select(over, b, a)
+
+
+@_emits(operator.sub, Register, Register)
+def _(context, builder, signature, values):
+    return builder.fsub(*values)
 
 
 @_emits(operator.truediv, Register, Register)

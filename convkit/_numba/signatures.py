@@ -42,8 +42,8 @@ SIGNATURES = {
 def signature(op: str, dtype: str, threads: bool = False) -> Any:
     """Return the Numba signature of an operation's kernel.
 
-    `dtype` is ``"float32"``, ``"float64"`` or, where there is but a mask, ``"bool"``. With `threads`, one more
-    argument says how many there are.
+    `dtype` is ``"float32"``, ``"float64"`` or, where there is but a mask, ``"bool"``. With `threads`, one
+    more argument says how many there are.
     """
     elements = {
         "f": numba.from_dtype(np.dtype(dtype)),
