@@ -18,7 +18,6 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .blocks import blocks_of
 from .compile import kernel, separate
 from .microkernel import MR, tile
 from .planes import copy
@@ -43,7 +42,7 @@ TERMS = 512
 
 @separate
 def multiply(columns, pitch, cells, off, w, rows, J, OC, zeros, count, n):
-    """Fill `count` rows of columns with the sums over OC of w[oc*J + row] * cells[off[oc] + pixel], n each."""
+    """Fill `count` rows of n columns: sums over OC channels of w[oc*J + row] * cells[off[oc] + column]."""
     for j in range(0, count, MR):
         R = min(MR, count - j)
         for k in range(0, OC, TERMS):

@@ -36,6 +36,7 @@ __all__ = [
     "lanes",
     "load",
     "load_first",
+    "load_where",
     "splat",
     "store",
     "store_first",
@@ -258,6 +259,33 @@ def _(builder, context, of, values):
     place = _place(builder, context, of[0], *values[:2])
     align = ir.IntType(32)(of[0].dtype.bitwidth // 8)
     arguments = [place, align, _first(builder, vector.count, values[2]), ir.Constant(vector, None)]
+    return _call(builder, f"llvm.masked.load.{_suffix(vector)}.p0", vector, arguments)
+
+
+def load_where(a, i, bits):
+    """Return a vector whose lane l is ``a[i + l]`` if bit l is set, else 0, without reading that."""
+    v = zero(a)
+    for lane in range(len(v)):
+        if bits >> lane & 1:
+            assert 0 <= i + lane < len(a), "read beyond the array"
+            v[lane] = a[i + lane]
+    return v
+
+
+@type_callable(load_where)
+def _(context: Any) -> Any:
+    return lambda a, i, bits: _vector_of(a)
+
+
+@_lowered(load_where, Pointer, types.Integer, types.Integer)
+@_lowered(load_where, types.Array, types.Integer, types.Integer)
+def _(builder, context, of, values):
+    vector = _llvm(context, of[0])
+    place = _place(builder, context, of[0], *values[:2])
+    align = ir.IntType(32)(of[0].dtype.bitwidth // 8)
+    bits = builder.trunc(values[2], ir.IntType(vector.count))
+    mask = builder.bitcast(bits, ir.VectorType(ir.IntType(1), vector.count))
+    arguments = [place, align, mask, ir.Constant(vector, None)]
     return _call(builder, f"llvm.masked.load.{_suffix(vector)}.p0", vector, arguments)
 
 
