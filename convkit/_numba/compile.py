@@ -23,6 +23,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -34,7 +35,7 @@ from numba.core import event
 from .signatures import signature
 from .threads import run_shared, threads_for
 
-__all__ = ["FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
+__all__ = ["FUSE", "REORDER", "Kernel", "inner", "kept", "kernel", "separate"]
 
 REORDER = {"reassoc", "contract"}
 """The ``fastmath`` flags with which sums use vectors: they may change a sum's order and fuse its
@@ -72,6 +73,16 @@ def separate(function: Any = None, **options: Any) -> Any:
     For those that do much: copied into each of their callers, they would be optimised again and again.
     """
     return inner(function, forceinline=False, **options)
+
+
+def kept(function: Any, **options: Any) -> Any:
+    """Compile a function that users' compiled functions call, and keep it on disk."""
+    function = _renamed(function, f"{function.__name__}_{_sources(function)}")
+    options = {"nogil": True, "error_model": "numpy", **options}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # there is no folder that Numba can write to
+        return numba.njit(**options)(function)
 
 
 def kernel(function: Any = None, *, work: Callable[..., int] | None = None, **options: Any) -> Any:
@@ -140,6 +151,11 @@ class Kernel:
                 self._compiled[dtype, parallel] = self._compile(dtype, parallel)
             return self._compiled[dtype, parallel]
 
+    @cached_property
+    def nopython(self) -> Any:
+        """The kernel as compiled code calls it, on one thread."""
+        return kept(self.function, **self._options)
+
     def _compile(self, dtype: str, parallel: bool) -> Callable[..., None]:
         options = {**self._options, "parallel": dict(PARALLEL) if parallel else False}
         # The file that Numba keeps is found by the function's name alone, so what else went into it
@@ -153,10 +169,7 @@ class Kernel:
             return compiled
 
     def _compile_as(self, name: str, dtype: str, options: dict[str, Any]) -> Callable[..., None]:
-        f = self.function
-        twin = FunctionType(f.__code__, f.__globals__, name, f.__defaults__, f.__closure__)
-        twin.__module__, twin.__qualname__ = f.__module__, name
-        dispatcher = numba.njit(**options)(twin)
+        dispatcher = numba.njit(**options)(_renamed(self.function, name))
         what = f"{self.op} for {dtype}" + (", in parallel" if options["parallel"] else "")
         with _announced(dispatcher, what):
             dispatcher.compile(signature(self.op, dtype, self._told))
@@ -166,6 +179,13 @@ class Kernel:
 
 def _largest(*arguments: Any) -> int:
     return max(a.size for a in arguments if isinstance(a, np.ndarray))
+
+
+def _renamed(f: FunctionType, name: str) -> FunctionType:
+    """Return a function with another qualified name, by which Numba finds it on the disk."""
+    twin = FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
+    twin.__module__, twin.__qualname__, twin.__doc__ = f.__module__, name, f.__doc__
+    return twin
 
 
 def _sources(function: FunctionType) -> str:
