@@ -16,24 +16,24 @@ from numba import prange
 from .compile import kernel, separate
 from .conv_transpose import add_columns
 from .pointers import at, pointer, release
-from .taps import MASKS, is_plain, is_small, run_of, set_masks, span
+from .taps import MASKS, begin, is_plain, is_small, put, run_of, set_masks, span
 from .unfold import shape_of_columns
-from .vec import lanes, load_where, store_first, zero
+from .vec import lanes, load, load_where, store_first, zero
 
 __all__ = ["col2im"]
 
 
 @separate
-def fold_small(x, cols, masks, h, w, s):
+def fold_small(x, cols, masks, shifts, s):
     """A small plane as one row."""
-    L, cells = lanes(x), s.IH * s.IW
+    L, cells, taps = lanes(x), s.IH * s.IW, s.KH * s.KW
     vectors = (cells + L - 1) // L
     for v in range(vectors):
-        acc = zero(x)
-        for tap in range(s.KH * s.KW):
-            shift = (tap // s.KW * s.DH - h.start + h.cell) * s.IW + tap % s.KW * s.DW - w.start + w.cell
-            acc = acc + load_where(cols, tap * cells + v * L - shift, masks[tap * vectors + v])
-        store_first(x, v * L, acc, cells - v * L)
+        acc, first, i = zero(x), begin(v * L, cells, L), v
+        for tap in range(taps):
+            acc = acc + load_where(cols, first + tap * cells - shifts[tap], masks[i])
+            i += vectors
+        put(x, first, acc, cells)
 
 
 @separate
@@ -41,16 +41,25 @@ def fold_plain(x, cols, h, w, s):
     """A plane at stride 1, row by row."""
     L = lanes(x)
     for ih in range(s.IH):
-        for iw in range(0, s.IW, L):
-            acc = zero(x)
-            for tap in range(s.KH * s.KW):
-                oh = ih - h.cell + h.start - tap // s.KW * s.DH
-                ow = iw - w.cell + w.start - tap % s.KW * s.DW
-                if 0 <= oh < s.OH and 0 <= ih - h.cell < h.stop - h.start:
-                    first = max(-ow, w.cell - iw)
-                    bits = span(first, min(s.OW - ow, w.cell + w.stop - w.start - iw), L)
-                    acc = acc + load_where(cols, (tap * s.OH + oh) * s.OW + ow, bits)
-            store_first(x, ih * s.IW + iw, acc, s.IW - iw)
+        row, taps = at(x, ih * s.IW), s.KH
+        if not 0 <= ih - h.cell < h.stop - h.start:
+            taps = 0
+        for v in range(0, s.IW, L):
+            acc, iw = zero(x), begin(v, s.IW, L)
+            first, stop = iw - w.cell + w.start, w.cell + w.stop - w.start
+            inside = (s.KW - 1) * s.DW <= first <= s.OW - L and w.cell <= iw <= stop - L  # for all taps
+            for kh in range(taps):
+                oh = ih - h.cell + h.start - kh * s.DH
+                if 0 <= oh < s.OH:
+                    of = at(cols, (kh * s.KW * s.OH + oh) * s.OW)
+                    for kw in range(s.KW):
+                        ow, tap = first - kw * s.DW, kw * s.OH * s.OW
+                        if inside:
+                            acc = acc + load(of, tap + ow)
+                        else:
+                            bits = span(max(-ow, w.cell - iw), min(s.OW - ow, stop - iw), L)
+                            acc = acc + load_where(of, tap + ow, bits)
+            put(row, iw, acc, s.IW)
 
 
 @separate
@@ -69,15 +78,15 @@ def share(x, cols, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
     h = run_of(pointer(ih_of), (s.OH - 1) * SH + (s.KH - 1) * DH + 1)
     w = run_of(pointer(iw_of), (s.OW - 1) * SW + (s.KW - 1) * DW + 1)
     small, P = is_small(h, w, L, s), s.N * s.IC
-    table = np.empty(MASKS if small else 0, np.int64)
-    masks = pointer(table)
+    table = np.empty(2 * MASKS if small else 0, np.int64)
+    masks, shifts = pointer(table), at(pointer(table), MASKS)
     if small:
-        set_masks(masks, h, w, -1, L, s)
+        set_masks(masks, shifts, h, w, -1, L, s)
     for p in range(P * thread // threads, P * (thread + 1) // threads):
         of = at(pointer(cols), p * s.KH * s.KW * s.OH * s.OW)
         plane = at(pointer(x), p * s.IH * s.IW)
         if small:
-            fold_small(plane, of, masks, h, w, s)
+            fold_small(plane, of, masks, shifts, s)
         elif is_plain(h, w, s):
             fold_plain(plane, of, h, w, s)
         else:

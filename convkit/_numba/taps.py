@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .compile import inner, separate
+from .vec import lanes, store, store_first
 
-__all__ = ["MASKS", "Run", "is_plain", "is_small", "run_of", "set_masks", "span"]
+__all__ = ["MASKS", "Run", "begin", "is_plain", "is_small", "put", "run_of", "set_masks", "span"]
 
 MASKS = 4096
 """Masks of a small plane, at most: 32 KiB."""
@@ -64,9 +65,24 @@ def span(first, stop, L):
     return (1 << stop) - (1 << first) if stop > first else 0
 
 
+@inner
+def begin(i, n, L):
+    """Return where the vector begins that holds elements i and beyond of n: the last one is whole, too."""
+    return max(0, min(i, n - L))
+
+
+@inner
+def put(to, i, v, n):
+    """Write a vector to row `to` of n elements, which may be fewer: storing under a mask is slow."""
+    if n < lanes(to):
+        store_first(to, i, v, n)
+    else:
+        store(to, i, v)
+
+
 @separate
-def set_masks(masks, h, w, sign, L, s):
-    """Write a mask for each tap and vector of a small plane.
+def set_masks(masks, shifts, h, w, sign, L, s):
+    """Write a mask for each tap and vector of a small plane, and for each tap how far it is shifted.
 
     With `sign` 1, bit l says whether the tap of output l reads a cell, with -1, whether cell l is
     read by an output.
@@ -74,7 +90,9 @@ def set_masks(masks, h, w, sign, L, s):
     cells, i = s.IH * s.IW, 0
     for tap in range(s.KH * s.KW):
         down, across = tap // s.KW * s.DH - h.start + h.cell, tap % s.KW * s.DW - w.start + w.cell
-        for first in range(0, cells, L):
+        shifts[tap] = down * s.IW + across
+        for v in range(0, cells, L):
+            first = begin(v, cells, L)
             masks[i] = 0
             for lane in range(min(L, cells - first)):
                 row, col = (first + lane) // s.IW, (first + lane) % s.IW

@@ -16,21 +16,25 @@ from .compile import kernel, separate
 from .planes import copy, longest_run, look_up
 from .pointers import at, pointer, release
 from .shape import Shape
-from .taps import MASKS, is_plain, is_small, run_of, set_masks, span
-from .vec import lanes, load_where, store_first, zero
+from .taps import MASKS, begin, is_plain, is_small, put, run_of, set_masks, span
+from .vec import lanes, load, load_where, store_first, zero
 
 __all__ = ["im2col", "shape_of_columns"]
 
 
 @separate
-def unfold_small(cols, x, masks, h, w, s):
+def unfold_small(cols, x, masks, shifts, s):
     """All taps of a small plane, as one row each."""
     L, cells, i = lanes(cols), s.IH * s.IW, 0
+    everywhere = span(0, L, L)
     for tap in range(s.KH * s.KW):
-        shift = (tap // s.KW * s.DH - h.start + h.cell) * s.IW + tap % s.KW * s.DW - w.start + w.cell
         to = at(cols, tap * cells)
-        for first in range(0, cells, L):
-            store_first(to, first, load_where(x, first + shift, masks[i]), cells - first)
+        for v in range(0, cells, L):
+            first = begin(v, cells, L)
+            if masks[i] == everywhere:  # faster without a mask
+                put(to, first, load(x, first + shifts[tap]), cells)
+            else:
+                put(to, first, load_where(x, first + shifts[tap], masks[i]), cells)
             i += 1
 
 
@@ -44,9 +48,10 @@ def unfold_plain(cols, x, h, w, s):
             to = at(cols, (tap * s.OH + oh) * s.OW)
             there = 0 <= oh + down < h.stop - h.start
             shift = (oh + down + h.cell) * s.IW + across + w.cell
-            for ow in range(0, s.OW, L):
+            for v in range(0, s.OW, L):
+                ow = begin(v, s.OW, L)
                 bits = span(-across - ow, w.stop - w.start - across - ow, L) if there else 0
-                store_first(to, ow, load_where(x, shift + ow, bits), s.OW - ow)
+                put(to, ow, load_where(x, shift + ow, bits), s.OW)
 
 
 @separate
@@ -82,15 +87,15 @@ def share(cols, x, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
     h = run_of(pointer(ih_of), (s.OH - 1) * SH + (s.KH - 1) * DH + 1)
     w = run_of(pointer(iw_of), (s.OW - 1) * SW + (s.KW - 1) * DW + 1)
     small, P = is_small(h, w, L, s), s.N * s.IC
-    table = np.empty(MASKS if small else 0, np.int64)
-    masks = pointer(table)
+    table = np.empty(2 * MASKS if small else 0, np.int64)
+    masks, shifts = pointer(table), at(pointer(table), MASKS)
     if small:
-        set_masks(masks, h, w, 1, L, s)
+        set_masks(masks, shifts, h, w, 1, L, s)
     for p in range(P * thread // threads, P * (thread + 1) // threads):
         to = at(pointer(cols), p * s.KH * s.KW * s.OH * s.OW)
         plane = at(pointer(x), p * s.IH * s.IW)
         if small:
-            unfold_small(to, plane, masks, h, w, s)
+            unfold_small(to, plane, masks, shifts, s)
         elif is_plain(h, w, s):
             unfold_plain(to, plane, h, w, s)
         else:
