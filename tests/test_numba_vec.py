@@ -1,12 +1,11 @@
-"""Vectors and pointers of the Numba kernels: what is compiled does what the Python function beside it does."""
+"""Vectors and pointers of the Numba kernels: compiled, they do what the Python functions beside them do."""
 
 import re
 
+import numba
 import numpy as np
 import pytest
 from comparator import assert_bits
-
-numba = pytest.importorskip("numba")
 
 from convkit._numba import vec
 from convkit._numba.compile import separate
