@@ -23,13 +23,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 from numba import types
 from numba.core.errors import TypingError
 from numba.extending import overload
 
 from ._numba.avg_pooling import avg_pool2d as _avg_pool2d
-from ._numba.compile import inner, kept
+from ._numba.compile import inner
 from ._numba.conv_transpose import conv_transpose2d as _conv_transpose2d
 from ._numba.geometry import (
     ZEROS,
@@ -63,6 +64,9 @@ _conv2d_kernel, _conv_transpose2d_kernel = _conv2d.nopython, _conv_transpose2d.n
 _im2col_kernel, _pad2d_kernel = _im2col.nopython, _pad2d.nopython
 _avg_pool2d_kernel, _max_pool2d_kernel = _avg_pool2d.nopython, _max_pool2d.nopython
 _normalize_kernel, _normalize_given_kernel = _normalize.nopython, _normalize_given.nopython
+
+
+_compiled = numba.njit(nogil=True)
 
 
 # --- options -------------------------------------------------------------------------------
@@ -193,7 +197,7 @@ def _check_groups(channels, filters, of_a_filter, groups):
 # --- convolution ---------------------------------------------------------------------------
 
 
-@kept
+@_compiled
 def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1, padding_mode="zeros"):
     """Convolve images (N, IC, IH, IW) with filters (OC, IC/groups, KH, KW): :func:`convkit.conv2d`.
 
@@ -221,7 +225,7 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1, padding_mode
     return y
 
 
-@kept
+@_compiled
 def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
     """Apply the transpose of a convolution, with filters (IC, OC/groups, KH, KW).
 
@@ -243,7 +247,7 @@ def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0, groups
     return y
 
 
-@kept
+@_compiled
 def im2col(x, kernel_size, dilation=1, padding=0, stride=1, padding_mode="zeros"):
     """Write every window of images (N, C, H, W) as a column: :func:`convkit.im2col`."""
     x = _images(x, x)
@@ -262,7 +266,7 @@ def im2col(x, kernel_size, dilation=1, padding=0, stride=1, padding_mode="zeros"
 # --- padding and pooling -------------------------------------------------------------------
 
 
-@kept
+@_compiled
 def pad(x, padding, mode="constant", value=0.0):
     """Put a border (left, right, top, bottom) around images (N, C, H, W): :func:`convkit.pad`."""
     x = _images(x, x)
@@ -278,7 +282,7 @@ def pad(x, padding, mode="constant", value=0.0):
     return y
 
 
-@kept
+@_compiled
 def avg_pool2d(
     x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
 ):
@@ -300,13 +304,13 @@ def avg_pool2d(
     return y
 
 
-@kept
+@_compiled
 def global_avg_pool2d(x):
     """Average whole planes, (N, C, H, W) to (N, C): :func:`convkit.global_avg_pool2d`."""
     return avg_pool2d(x, x.shape[2:], (1, 1)).reshape(x.shape[:2])
 
 
-@kept
+@_compiled
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """Take the largest number in each window of images (N, C, H, W): :func:`convkit.max_pool2d`."""
     x = _images(x, x)
@@ -325,7 +329,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
 # --- normalisation -------------------------------------------------------------------------
 
 
-@kept
+@_compiled
 def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Normalise each channel of images (N, C, H, W) over batch and pixels: :func:`convkit.batch_norm`.
 

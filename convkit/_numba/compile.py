@@ -30,12 +30,13 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba.core import event
+from numba.core import cgutils, event
+from numba.extending import intrinsic
 
 from .signatures import signature
 from .threads import run_shared, threads_for
 
-__all__ = ["FUSE", "REORDER", "Kernel", "inner", "kept", "kernel", "separate"]
+__all__ = ["FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
 
 REORDER = {"reassoc", "contract"}
 """The ``fastmath`` flags with which sums use vectors: they may change a sum's order and fuse its
@@ -54,16 +55,12 @@ PARALLEL = dict.fromkeys(
 )
 
 
-LEAN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-"""Options of functions that only kernels call. What Python would need takes half the time of compiling."""
-
-
 def inner(function: Any = None, **options: Any) -> Any:
     """Compile a function that kernels call, with or without options: ``@inner(fastmath=REORDER)``.
 
     It becomes a part of its caller: a loop around a call that is left as one gets no vectors.
     """
-    decorate = numba.njit(**{"nogil": True, "error_model": "numpy", "forceinline": True, **LEAN, **options})
+    decorate = numba.njit(**{"nogil": True, "error_model": "numpy", "forceinline": True, **options})
     return decorate if function is None else decorate(function)
 
 
@@ -73,16 +70,6 @@ def separate(function: Any = None, **options: Any) -> Any:
     For those that do much: copied into each of their callers, they would be optimised again and again.
     """
     return inner(function, forceinline=False, **options)
-
-
-def kept(function: Any, **options: Any) -> Any:
-    """Compile a function that users' compiled functions call, and keep it on disk."""
-    function = _renamed(function, f"{function.__name__}_{_sources(function)}")
-    options = {"nogil": True, "error_model": "numpy", **options}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # there is no folder that Numba can write to
-        return numba.njit(**options)(function)
 
 
 def kernel(function: Any = None, *, work: Callable[..., int] | None = None, **options: Any) -> Any:
@@ -124,7 +111,7 @@ class Kernel:
         self._told = function.__code__.co_varnames[function.__code__.co_argcount - 1] == "threads"
         self._work = work or _largest
         self._options = {"nogil": True, "error_model": "numpy", **options}
-        self._compiled: dict[tuple[str, bool], Callable[..., None]] = {}
+        self._compiled: dict[tuple[str, bool], Any] = {}
         self.__name__, self.__doc__, self.__module__ = self.op, function.__doc__, function.__module__
 
     def __repr__(self) -> str:
@@ -141,8 +128,8 @@ class Kernel:
         if threads == 1 or not run_shared(self.compiled(dtype, True), (*arguments, *all_of_them), threads):
             self.compiled(dtype, False)(*arguments, *one)
 
-    def compiled(self, dtype: str, parallel: bool) -> Callable[..., None]:
-        """Return the function compiled for ``"float32"`` or ``"float64"``, for one thread or several."""
+    def compiled(self, dtype: str, parallel: bool) -> Any:
+        """Return Numba's dispatcher of it, compiled for a float type, for one thread or several."""
         found = self._compiled.get((dtype, parallel))
         if found is not None:
             return found
@@ -154,9 +141,9 @@ class Kernel:
     @cached_property
     def nopython(self) -> Any:
         """The kernel as compiled code calls it, on one thread."""
-        return kept(self.function, **self._options)
+        return self.function if numba.config.DISABLE_JIT else _by_address(self)  # type: ignore[attr-defined]
 
-    def _compile(self, dtype: str, parallel: bool) -> Callable[..., None]:
+    def _compile(self, dtype: str, parallel: bool) -> Any:
         options = {**self._options, "parallel": dict(PARALLEL) if parallel else False}
         # The file that Numba keeps is found by the function's name alone, so what else went into it
         # must be in the name: whether it is parallel, and the sources of all that it calls.
@@ -168,13 +155,41 @@ class Kernel:
             _log.warning("%s was compiled but could not be kept on disk: %s", self.op, error)
             return compiled
 
-    def _compile_as(self, name: str, dtype: str, options: dict[str, Any]) -> Callable[..., None]:
+    def _compile_as(self, name: str, dtype: str, options: dict[str, Any]) -> Any:
         dispatcher = numba.njit(**options)(_renamed(self.function, name))
         what = f"{self.op} for {dtype}" + (", in parallel" if options["parallel"] else "")
         with _announced(dispatcher, what):
             dispatcher.compile(signature(self.op, dtype, self._told))
         dispatcher.disable_compile()  # so that arrays that may be written go where they need not be
         return dispatcher
+
+
+def _by_address(kernel: Kernel) -> Any:
+    """Return a function for compiled code that calls a kernel where it lies in memory.
+
+    By itself, Numba would make the kernel a part of every function that calls it and optimise it there once
+    more, which takes longer than to compile it.
+    """
+
+    @intrinsic
+    def call(typing: Any, *arguments: Any) -> Any:
+        ((types_of, compiled),) = kernel.compiled(arguments[0].dtype.name, False).overloads.items()
+
+        def emit(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+            of, result = compiled.fndesc.argtypes, compiled.fndesc.restype
+            address = compiled.library.get_pointer_to_function(compiled.fndesc.mangled_name)
+            pointer = context.add_dynamic_addr(builder, address, info=kernel.op)
+            kind = context.call_conv.get_function_type(result, of).as_pointer()
+            function = builder.bitcast(pointer, kind)
+            arguments = cgutils.unpack_tuple(builder, values[0])
+            status, _ = context.call_conv.call_function(builder, function, result, of, arguments)
+            with cgutils.if_unlikely(builder, status.is_error):  # with NUMBA_BOUNDSCHECK=1
+                context.call_conv.return_status_propagate(builder, status)
+            return context.get_dummy_value()
+
+        return numba.void(numba.types.BaseTuple.from_types(types_of)), emit
+
+    return call
 
 
 def _largest(*arguments: Any) -> int:
@@ -190,7 +205,7 @@ def _renamed(f: FunctionType, name: str) -> FunctionType:
 
 def _sources(function: FunctionType) -> str:
     """Digest the files that a function and all that it calls stand in, and the constants they use."""
-    used: set[bytes] = set()
+    used = {f"boundscheck={numba.config.BOUNDSCHECK}".encode()}  # type: ignore[attr-defined]
     functions: list[FunctionType] = [function]
     seen: set[FunctionType] = set()
     while functions:

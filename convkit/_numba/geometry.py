@@ -7,12 +7,13 @@ the tests compare with those, case by case.
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
-from .compile import kept
+compiled = numba.njit(nogil=True)
 
 
-@kept
+@compiled
 def conv_output_size(n, k, s, d, p0, p1):
     """Return the outputs of a convolution along one axis."""
     if n < 1 or k < 1:
@@ -27,7 +28,7 @@ def conv_output_size(n, k, s, d, p0, p1):
     return o
 
 
-@kept
+@compiled
 def conv_transpose_output_size(n, k, s, d, p0, p1, extra):
     """Return the outputs of a transposed convolution along one axis."""
     if n < 1 or k < 1:
@@ -44,7 +45,7 @@ def conv_transpose_output_size(n, k, s, d, p0, p1, extra):
     return o
 
 
-@kept
+@compiled
 def pool_output_size(n, k, s, p, d, ceil_mode):
     """Return the outputs of a pooling window along one axis, padded by `p` on both sides."""
     if n < 1 or k < 1:
@@ -64,7 +65,7 @@ def pool_output_size(n, k, s, p, d, ceil_mode):
     return o
 
 
-@kept
+@compiled
 def same_padding(n, k, s, d):
     """Return the padding (before, after) that gives ceil(n / s) outputs; an odd cell goes after."""
     total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)
@@ -74,7 +75,7 @@ def same_padding(n, k, s, d):
 ZEROS, REFLECT, REPLICATE, CIRCULAR, SYMMETRIC = range(5)  # as in convkit.geometry.PADDING_MODES
 
 
-@kept
+@compiled
 def mode_number(mode):
     """Return the number of a padding mode."""
     if mode == "zeros" or mode == "constant":
@@ -90,7 +91,7 @@ def mode_number(mode):
     raise ValueError("the padding mode must be zeros, reflect, replicate, circular or symmetric")
 
 
-@kept
+@compiled
 def index_table(n, p0, p1, mode):
     """Return, for each padded cell of an axis, the input cell it shows, or -1; `mode` is a number."""
     length = p0 + n + p1
@@ -118,7 +119,7 @@ def index_table(n, p0, p1, mode):
     return table
 
 
-@kept
+@compiled
 def pool_windows(n, k, s, p, ceil_mode, count_include_pad):
     """Return (start, stop, divisor) of each window of an average pooling along one axis."""
     o = pool_output_size(n, k, s, p, 1, ceil_mode)
@@ -130,7 +131,7 @@ def pool_windows(n, k, s, p, ceil_mode, count_include_pad):
     return table
 
 
-@kept
+@compiled
 def max_pool_windows(n, k, s, p, d, ceil_mode):
     """Return (start, stop, step) of each window of a max pooling along one axis."""
     o = pool_output_size(n, k, s, p, d, ceil_mode)
