@@ -5,6 +5,7 @@
     python benchmarks/compare.py streaming
     python benchmarks/compare.py overhead
 
+The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``.
 Ratios are the peer's time over convkit's, from calls that alternate in one run: above 1, convkit is
 faster. A share is of what this machine can do at most, measured in the same run. Every result is
 compared with the float64 reference before anything is timed; a wrong one ends the run.
@@ -30,6 +31,7 @@ from suites import CONV_SUITES, LADDER, STREAMING_SHAPES, Layer
 import convkit
 from convkit.meter import conv_work, copy_bandwidth, geometric_mean, multiply_add_peak, take_turns
 from convkit.meter.turns import seconds_of
+from convkit.registry import BACKENDS
 
 EPS = np.finfo(np.float32).eps
 # |error| <= C * eps * sum |x||w|. The largest error of a million sums in some other order was 3;
@@ -297,7 +299,7 @@ def _cpuinfo() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=["conv", "ladder", "streaming", "overhead"])
-    parser.add_argument("--peer", choices=["torch", "onednn"], default="torch")
+    parser.add_argument("--peer", choices=["torch", "onednn", *BACKENDS], default="torch")
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (1)")
     parser.add_argument("--suite", choices=list(CONV_SUITES), default="resnet50")
     parser.add_argument("--batch", type=int, default=1, help="images in a batch (1)")

@@ -18,12 +18,15 @@ import numpy as np
 from contenders import Case, Contender, ours, results_of, torch_peer
 
 from convkit.meter.turns import seconds_of
+from convkit.registry import BACKENDS
 
 
 def contender(side: str, case: Case, threads: int, how: dict[str, str]) -> Contender:
-    """Return the call of a side: ``convkit``, ``torch`` or ``onednn``."""
+    """Return the call of a side: ``convkit``, another backend of it, ``torch`` or ``onednn``."""
     if side == "convkit":
         return ours(case, threads, **how)
+    if side in BACKENDS:
+        return ours(case, threads, backend=side)
     return torch_peer(case, threads, onednn=side == "onednn")
 
 

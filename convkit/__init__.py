@@ -73,6 +73,16 @@ from .threads import get_num_threads, num_threads, set_num_threads
 from .unfold import col2im, col2im_backward, im2col, im2col_backward
 from .workspace import conv2d_workspace
 
+
+def __getattr__(name: str) -> object:
+    """Import ``convkit.njit`` when it is first asked for, because Numba takes half a second."""
+    if name == "njit":
+        from importlib import import_module
+
+        return import_module(".njit", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "BackendUnavailable",
     "BatchNorm",

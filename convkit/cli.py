@@ -1,4 +1,4 @@
-"""The command ``convkit``: a tour on a photograph, and what this machine runs.
+"""The command ``convkit``: a tour on a photograph, kernels compiled ahead, and what this machine runs.
 
 Exit codes: 0 done; 1 a statement of the tour failed its test, or memory ran out; 2 bad usage, an
 image that cannot be read or a file that cannot be written; 130 interrupted. Results go to standard
@@ -92,6 +92,17 @@ def _parser() -> argparse.ArgumentParser:
 
     for module in (explain, coverage, check, xlsx):
         module.add(commands)
+
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile the Numba kernels ahead of their first call",
+        description="Compile the Numba kernels for float32 and float64 and keep them on disk.",
+    )
+    warmup.add_argument(
+        "--only", metavar="OP", action="append", help="compile this operation alone; may be repeated"
+    )
+    warmup.add_argument("--json", action="store_true", help="print what was done as JSON")
+    warmup.set_defaults(run=_warmup)
 
     info = commands.add_parser(
         "info",
@@ -208,7 +219,7 @@ def _write(output: Path, name: str, tour: Tour) -> int:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress(first: str = "photograph") -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function that shows progress on a terminal, and nothing elsewhere."""
     if not sys.stderr.isatty():
         yield lambda name, done, total: None
@@ -218,7 +229,7 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
 
     columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("photograph", total=None)
+        task = bar.add_task(first, total=None)
         yield lambda name, done, total: bar.update(task, description=name, completed=done, total=total)
 
 
@@ -248,6 +259,39 @@ def _summary(output: str, size: int, seconds: float, tour: Tour) -> dict[str, ob
             for section in tour.sections
         ],
     }
+
+
+# --- warmup --------------------------------------------------------------------------------
+
+
+def _warmup(arguments: argparse.Namespace) -> int:
+    from .dispatch import why_not
+    from .registry import KERNELS
+
+    if reason := why_not("numba"):
+        raise Failure(f"numba: {reason}")
+    places = {k.op: k.place for k in KERNELS if (k.backend, k.algorithm) == ("numba", "direct")}
+    if unknown := [op for op in arguments.only or () if op not in places]:
+        raise Failure(f"--only must be one of {', '.join(places)}; got {unknown[0]}")
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        raise Failure("NUMBA_DISABLE_JIT is set, so nothing would be compiled")
+    from ._numba.warmup import warm_up
+
+    start = time.perf_counter()
+    with _progress("compiler") as progress:
+        done = warm_up([places[op] for op in arguments.only or places], progress)
+    seconds, anew = time.perf_counter() - start, sum(kernel.anew for kernel in done)
+    folders = sorted({kernel.folder for kernel in done if kernel.folder})
+    if arguments.json:
+        report = {"compiled": anew, "found": len(done) - anew, "seconds": round(seconds, 3)}
+        print(json.dumps({**report, "folders": folders}, indent=2))
+        return 0
+    print(f"{anew} kernels were compiled in {seconds:.1f} s, {len(done) - anew} were found on disk")
+    for folder in folders:
+        print(f"kept in {folder}")
+    if not folders:
+        _say("none of them is kept: there is no folder that Numba can write to")
+    return 0
 
 
 # --- info ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 
-from . import _ext
+from . import _ext, _numba
 from .geometry import per_axis
 
 __all__ = ["get_num_threads", "num_threads", "set_num_threads"]
@@ -92,7 +92,8 @@ def _thread_count(n: int) -> int:
 
 def _tell_backends() -> None:
     """Hand the numbers to the compiled kernels, which read them without the GIL."""
-    _ext.set_threads(min(_everywhere or _cores(), _most), min(_threads.here or 0, _most))
+    for backend in (_ext, _numba):
+        backend.set_threads(min(_everywhere or _cores(), _most), min(_threads.here or 0, _most))
 
 
 def _after_fork() -> None:

@@ -54,6 +54,36 @@ def run(*arguments, **options):
     )
 
 
+# --- warmup --------------------------------------------------------------------------------
+
+
+def test_warmup_compiles_ahead_and_says_where(tmp_path):
+    def warmup(*arguments):
+        cache = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        return run("warmup", "--only", "channel_mean_backward", *arguments, env=cache)
+
+    first = warmup()
+    assert first.returncode == 0, first.stderr
+    done, kept = first.stdout.splitlines()
+    assert done.startswith("2 kernels were compiled in ")
+    assert done.endswith(" s, 0 were found on disk")
+    assert kept.startswith(f"kept in {tmp_path}")
+    second = json.loads(warmup("--json").stdout)
+    assert (second["compiled"], second["found"]) == (0, 2)
+    assert second["folders"] == [kept.removeprefix("kept in ")]
+
+
+def test_warmup_knows_its_operations(capsys):
+    assert main(["warmup", "--only", "pad"]) == 2
+    assert one_error_line(capsys).endswith("got pad\n")
+
+
+def test_warmup_without_a_compiler(capsys, monkeypatch):
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert main(["warmup"]) == 2
+    assert "nothing would be compiled" in one_error_line(capsys)
+
+
 # --- version and info ----------------------------------------------------------------------
 
 

@@ -218,14 +218,17 @@ def test_kernels_that_need_something_serve_cases_and_refuse_others():
 @pytest.fixture
 def shared_however_small():
     """Let the compiled kernels share even the smallest case among threads."""
-    if dispatch.why_not("cython"):
-        yield
-        return
-    from convkit._ext import threads
+    from convkit._numba import threads as numba_threads
 
-    before = threads.set_small(0)
+    knobs = [numba_threads]
+    if not dispatch.why_not("cython"):
+        from convkit._ext import threads as cython_threads
+
+        knobs.append(cython_threads)
+    before = [knob.set_small(0) for knob in knobs]
     yield
-    threads.set_small(before)
+    for knob, elements in zip(knobs, before, strict=True):
+        knob.set_small(elements)
 
 
 @every([k for k in dispatch.KERNELS if k.backend != "reference"])

@@ -1,14 +1,17 @@
 """The Numba backend for the CPU: the file names and the kernels' signatures of ``convkit.reference``.
 
-A kernel is a file here and a line in :data:`convkit.registry.KERNELS`. Numba takes half a second
-to import, so nothing here does before a kernel is loaded.
+A kernel is a function under the decorator of ``compile.py`` and a line in
+:data:`convkit.registry.KERNELS`. Numba takes half a second to import, so nothing here does before a
+kernel is loaded.
 """
 
 import importlib
 import importlib.util
 from types import ModuleType
 
-__all__ = ["load", "why_not"]
+from .threads import set_threads
+
+__all__ = ["load", "set_threads", "why_not"]
 
 
 def why_not() -> str | None:

@@ -1,0 +1,141 @@
+"""Average pooling: separable sums of windows, then one true division.
+
+    y[p, oh, ow] = sum of x[p, h0:h1, w0:w1] / (h_divisor * w_divisor)
+
+Bound by memory where windows are small: each input is read once, each output written once, and the
+separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Three ways:
+
+- in registers, for the interior of rows with common windows (``pool_registers``), where sums are in the
+  arrays' precision, with the error bound given there; edge outputs are added one by one;
+- small planes side by side in the lanes of registers (``planes_in_lanes``), any windows;
+- anything else by strips of rows: first the sums downwards of a whole strip, which LLVM makes
+  vectors of, then the sums along its rows, both in double. (One row at a time is half as fast: the loads
+  of the second step meet stores that have not reached the cache yet.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+from numpy import uintp
+
+from .compile import inner, kernel, separate
+from .planes_in_lanes import are_small, groups_of, pool_group_by
+from .pool_registers import FROM_MEMORY, in_registers, pool_rows_by
+from .registers import width
+from .windows import START, STOP, THIRD, block_of, find_run
+
+pool_rows, pool_group = pool_rows_by(maximum=False), pool_group_by(maximum=False)
+
+CELLS = 4096  # of a buffer: 32 KiB
+STRIP = 64  # rows of outputs with common windows that one thread does at a time
+
+
+# --- any windows ---------------------------------------------------------------------------
+
+
+@inner
+def add_down(sums, at, x, of, KH, IW, n):
+    """Add up n columns of KH rows."""
+    for i in range(n):
+        sums[uintp(at + i)] = x[uintp(of + i)]
+    for kh in range(1, KH):
+        for i in range(n):
+            sums[uintp(at + i)] += x[uintp(of + kh * IW + i)]
+
+
+@inner
+def add_along(y, to, sums, at, h_divisor, w_windows, first, end):
+    """Average outputs first..end - 1 of a row; the sum of its column 0 would be sums[at]."""
+    for ow in range(first, end):
+        total = 0.0
+        for i in range(w_windows[ow, START], w_windows[ow, STOP]):
+            total += sums[uintp(at + i)]
+        y[uintp(to + ow)] = total / (float(h_divisor) * w_windows[ow, THIRD])
+
+
+@inner
+def wide_window(x, of, h_windows, oh, w_windows, ow, IW):
+    """Add up a window that is wider than the buffer."""
+    total = 0.0
+    for ih in range(h_windows[oh, START], h_windows[oh, STOP]):
+        for iw in range(w_windows[ow, START], w_windows[ow, STOP]):
+            total += x[uintp(of + ih * IW + iw)]
+    return total
+
+
+@separate
+def any_rows(y, x, sums, h_windows, w_windows, first, last, IH, IW):
+    """Rows first..last - 1, counted through all planes, by blocks of columns that fit the buffer."""
+    OH, OW = len(h_windows), len(w_windows)
+    ow = 0
+    while ow < OW:
+        end, low, high = block_of(w_windows, ow, CELLS)
+        n = high - low
+        if n > CELLS:
+            for row in range(first, last):
+                of, oh = row // OH * IH * IW, row % OH
+                total = wide_window(x, of, h_windows, oh, w_windows, ow, IW)
+                y[uintp(row * OW + ow)] = total / (float(h_windows[oh, THIRD]) * w_windows[ow, THIRD])
+        else:
+            for row in range(first, last):
+                h0, h1 = h_windows[row % OH, START], h_windows[row % OH, STOP]
+                add_down(sums, (row - first) * n, x, (row // OH * IH + h0) * IW + low, h1 - h0, IW, n)
+            for row in range(first, last):
+                h_divisor = h_windows[row % OH, THIRD]
+                add_along(y, row * OW, sums, (row - first) * n - low, h_divisor, w_windows, ow, end)
+        ow = end
+
+
+# --- rows with common windows --------------------------------------------------------------
+
+
+@inner
+def edge(y, to, x, of, h_windows, oh, w_windows, first, end, IW):
+    """Outputs beside the regular ones, whose windows the edge has clipped."""
+    for ow in range(first, end):
+        total = x.dtype.type(0)
+        for ih in range(h_windows[oh, START], h_windows[oh, STOP]):
+            for iw in range(w_windows[ow, START], w_windows[ow, STOP]):
+                total += x[uintp(of + ih * IW + iw)]
+        divisor = float(h_windows[oh, THIRD]) * w_windows[ow, THIRD]
+        y[uintp(to + oh * len(w_windows) + ow)] = total / x.dtype.type(divisor)
+
+
+@inner
+def common_rows(y, to, x, of, h_windows, w_windows, run, IW, first, end, far):
+    """Rows first..end - 1 of the plane that begins at y[to] and x[of]."""
+    start, stop, OW = run[0], run[1], len(w_windows)
+    column = of + w_windows[start, START]
+    pool_rows(y, to + start, x, column, h_windows, w_windows, run, (IW, OW), first, end, far)
+    for oh in range(first, end):
+        edge(y, to, x, of, h_windows, oh, w_windows, 0, start, IW)
+        edge(y, to, x, of, h_windows, oh, w_windows, stop, OW, IW)
+
+
+# --- all planes ----------------------------------------------------------------------------
+
+
+@kernel
+def avg_pool2d(y, x, h_windows, w_windows):
+    """Fill y (P, OH, OW) with the averages of the windows of x (P, IH, IW)."""
+    (P, OH, OW), (_, IH, IW) = y.shape, x.shape
+    y, x = y.reshape(y.size), x.reshape(x.size)
+    run = find_run(w_windows)
+    start, stop, K, S = run
+    if in_registers(S, K) and stop - start >= width(x):
+        strips = (OH - 1) // STRIP + 1
+        far = x.size > FROM_MEMORY
+        for task in prange(P * strips):
+            p, oh = task // strips, task % strips * STRIP
+            end = min(oh + STRIP, OH)
+            common_rows(y, p * OH * OW, x, p * IH * IW, h_windows, w_windows, run, IW, oh, end, far)
+    elif are_small(x, P, IH, IW, OH, OW):
+        for task in prange(groups_of(x, P)):
+            pool_group(task, y, x, h_windows, w_windows, P, IH, IW)
+    else:
+        rows = max(1, CELLS // IW)
+        for task in prange((P * OH - 1) // rows + 1):
+            sums = np.empty(CELLS)
+            first, last = task * rows, min(P * OH, (task + 1) * rows)
+            any_rows(y, x, sums, h_windows, w_windows, first, last, IH, IW)

@@ -1,0 +1,186 @@
+"""The gradient of a convolution for its weights: dy times the transposed im2col matrix, in pieces.
+
+    dw[oc, j] = sum over n and pixels p of  column j[n, p] * dy[n, oc, p],    j = (ic*KH + kh)*KW + kw
+
+It is the microkernel's product once more, with the pixels as the terms of the sums. Columns take the
+place of the weights: in planes (planes.py) with one plane for each tap across, they lie in memory as they
+are. What stands in the vectors is output channels, and this needs dy pixel by pixel: a *panel* of some
+hundred pixels by a vector of channels is transposed, and serves all columns of some input channels. The sums
+stay in a buffer in the L2 cache until all images are done.
+
+With fewer than 3 output channels a group (depthwise) a vector of them would be mostly empty: there the
+products are taken along the pixels, and the lanes added up at the end.
+
+Threads share out the tasks: a group, some input and some output channels. Each sum is taken by one
+thread, in the order of images and pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import prange
+
+from .blocks import blocks_of
+from .compile import inner, kernel, separate
+from .microkernel import MR, tile
+from .planes import Layout, block_of, fill_offsets, lay_out, make_axis, pack
+from .pointers import at, pointer, release
+from .shape import SPEED, shape_of
+from .vec import lanes, load_first, total, zero
+
+__all__ = ["conv2d_grad_w"]
+
+PIXELS = 320
+"""Of a block, about: a panel of 40 KiB of float32."""
+CELLS_BYTES = 300_000
+"""Of a task's planes."""
+SUMS_BYTES = 300_000
+"""Of a task's sums."""
+GROUP = 4
+"""Vectors of output channels of a task, at most: their panels use the same planes."""
+FEW = 3
+"""Output channels of a group below which the products are taken along the pixels."""
+
+
+class Tasks(NamedTuple):
+    """How the work is cut up: into ``G * channel_parts * output_parts`` tasks."""
+
+    p: Layout  # of a full block
+    row_blocks: int
+    col_blocks: int
+    channels: int  # input channels of a task
+    channel_parts: int
+    outputs: int  # output channels of a task
+    output_parts: int
+
+
+@inner
+def make_tasks(s, L, itemsize):
+    """Choose the tasks, by the sizes alone."""
+    IC, OC, taps = s.IC // s.G, s.OC // s.G, s.KH * s.KW
+    v, h = make_axis(s.KH, s.SH, s.DH, False), make_axis(s.KW, s.SW, s.DW, True)
+    col_blocks = blocks_of(s.OW, PIXELS)
+    cols = blocks_of(s.OW, col_blocks)
+    row_blocks = blocks_of(s.OH, max(1, PIXELS // cols))
+    p = lay_out(v, h, blocks_of(s.OH, row_blocks), cols)
+    outputs = min(OC, GROUP * L)
+    if OC < FEW:
+        outputs = OC
+    fit = min(CELLS_BYTES // itemsize // p.channel, SUMS_BYTES // itemsize // (taps * (outputs + L)))
+    channels = max(1, min(IC, fit))
+    return Tasks(
+        p, row_blocks, col_blocks, channels, blocks_of(IC, channels), outputs, blocks_of(OC, outputs)
+    )
+
+
+# --- one block of pixels ---------------------------------------------------------------------
+
+
+@separate
+def transpose(panel, dy, s, k, L, M):
+    """Fill panel[pixel*L + lane] with the block's pixels of M <= L channels of dy."""
+    p = k.p
+    for m in range(M):
+        for r in range(p.rows):
+            of, to = at(dy, (m * s.OH + k.oh + r) * s.OW + k.ow), at(panel, r * p.cols * L + m)
+            for i in range(p.cols):
+                to[i * L] = of[i]
+
+
+@separate
+def add_tiles(sums, pitch, panel, off, planes, columns, J, K, start, fresh):
+    """Add K pixels' products of J columns and a vector of output channels to sums[j*pitch...]."""
+    for j in range(0, J, MR):
+        tile(
+            min(MR, J - j), at(sums, j * pitch), pitch, panel, off, planes, at(columns, j), 1, K, start, fresh
+        )
+
+
+@separate
+def add_dots(sums, pitch, planes, columns, dy, J, M, s, k):
+    """Add a block's products of J columns and M output channels, along the pixels, to sums[j*pitch + m]."""
+    p, L = k.p, lanes(sums)
+    for m in range(M):
+        for j in range(J):
+            acc = zero(sums)
+            for r in range(p.rows):
+                of = at(dy, (m * s.OH + k.oh + r) * s.OW + k.ow)
+                cells = at(planes, columns[j] + r * p.pitch)
+                for i in range(0, p.cols, L):
+                    acc = acc + load_first(of, i, p.cols - i) * load_first(cells, i, p.cols - i)
+            sums[j * pitch + m] += total(acc)
+
+
+# --- one task ------------------------------------------------------------------------------
+
+
+@separate
+def run_task(dw, dy, x, ih_of, iw_of, s, a, channels, M, off, columns, planes, panel, sums, start):
+    """Take all sums of a task; dw is its first weight, dy and x are its channels of the first image."""
+    L, taps = lanes(dw), s.KH * s.KW
+    J, ldj, pitch = channels * taps, s.IC // s.G * taps, blocks_of(M, L) * L
+    blocks = a.row_blocks * a.col_blocks
+    for i in range(J * pitch):
+        sums[i] = 0
+    for unit in range(s.N * blocks):
+        n, oh, ow = (
+            unit // blocks,
+            unit // a.col_blocks % a.row_blocks * a.p.rows,
+            unit % a.col_blocks * a.p.cols,
+        )
+        rows, cols = min(a.p.rows, s.OH - oh), min(a.p.cols, s.OW - ow)
+        if rows <= 0 or cols <= 0:
+            continue
+        k = block_of(a.p, oh, ow, rows, cols)
+        fill_offsets(columns, k.p, channels, s.KH, s.KW)
+        pack(planes, at(x, n * s.IC * s.IH * s.IW), channels, s, k, ih_of, iw_of, unit == 0 or blocks > 1)
+        of = at(dy, n * s.OC * s.OH * s.OW)
+        if s.OC // s.G < FEW:
+            add_dots(sums, pitch, planes, columns, of, J, M, s, k)
+            continue
+        for m in range(0, M, L):
+            transpose(panel, at(of, m * s.OH * s.OW), s, k, L, min(L, M - m))
+            add_tiles(at(sums, m), pitch, panel, off, planes, columns, J, rows * cols, start, False)
+    for m in range(M):
+        for j in range(J):
+            dw[m * ldj + j] = sums[j * pitch + m]
+
+
+@separate
+def share(dw, dy, x, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
+    """Do the thread's share of the tasks."""
+    s = shape_of(dy, x, dw, SH, SW, DH, DW)
+    IC, OC, L = s.IC // s.G, s.OC // s.G, lanes(dw)
+    a = make_tasks(s, L, dw.itemsize)
+    pixels, J = a.p.rows * a.p.cols, a.channels * s.KH * s.KW
+    places, numbers = np.empty(J, np.intp), np.arange(pixels) * L
+    cells, rows = np.empty(a.channels * a.p.channel + L, dw.dtype), np.zeros(pixels * L, dw.dtype)
+    products, nothing = np.empty(J * blocks_of(a.outputs, L) * L, dw.dtype), np.zeros(MR, dw.dtype)
+    tasks = s.G * a.channel_parts * a.output_parts
+    for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
+        g, c = (
+            task // (a.channel_parts * a.output_parts),
+            task // a.output_parts % a.channel_parts * a.channels,
+        )
+        m = task % a.output_parts * a.outputs
+        channels, M = min(a.channels, IC - c), min(a.outputs, OC - m)
+        weights = at(pointer(dw), ((g * OC + m) * IC + c) * s.KH * s.KW)
+        of, image = at(pointer(dy), (g * OC + m) * s.OH * s.OW), at(pointer(x), (g * IC + c) * s.IH * s.IW)
+        tables, sizes = (pointer(ih_of), pointer(iw_of)), (s, a, channels, M)
+        room = pointer(numbers), pointer(places), pointer(cells), pointer(rows), pointer(products)
+        run_task(weights, of, image, *tables, *sizes, *room, pointer(nothing))
+    release(places)
+    release(numbers)
+    release(cells)
+    release(rows)
+    release(products)
+    release(nothing)
+
+
+@kernel(work=lambda dw, dy, *_: dy.size * dw[0].size // SPEED)
+def conv2d_grad_w(dw, dy, x, ih_of, iw_of, SH, SW, DH, DW, threads):
+    """Fill dw (OC, IC/G, KH, KW) from dy (N, OC, OH, OW) and x (N, IC, IH, IW)."""
+    for thread in prange(threads):
+        share(dw, dy, x, ih_of, iw_of, SH, SW, DH, DW, thread, threads)

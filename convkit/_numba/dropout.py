@@ -1,0 +1,96 @@
+"""Dropout: 64 units at a time, their random bits made in registers, used at once, and forgotten.
+
+    y[u, i] = x[u, i]*scale   where bits(seed, u) >= threshold,   else 0
+
+Units are served in groups of 64, by 16 counters of four words each (see convkit/dispatch.py), so
+that a group's bits depend on nothing but its number: threads share the groups in any way. The loop
+over the 16 counters is the one that uses vectors: LLVM unrolls the ten rounds inside it.
+
+What limits it: those rounds, 20 multiplications for four units. So much arithmetic between two reads
+keeps the processor from looking ahead in memory by itself; it is told what it will need.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+from numpy import uintp
+
+from ..scalars import GROUP as UNITS_OF_A_GROUP
+from ..scalars import HIGH, LOW, ZERO, compiled_by
+from .compile import inner, kernel
+from .memory import prefetch
+
+philox4x32 = compiled_by(inner)["philox4x32"]
+
+GROUP, LANES = int(UNITS_OF_A_GROUP), 16
+TASK = 64  # groups that a thread does at a time, so that making the buffer for the bits costs nothing
+LINE = 8  # cells at most in a cache line
+AHEAD = 1024  # cells
+
+
+@inner
+def draw(bits, g, seed):
+    """Fill bits (64,) with those of group g."""
+    for lane in range(LANES):
+        counter = np.uint64(g * LANES + lane)
+        words = philox4x32(counter & LOW, counter >> HIGH, ZERO, ZERO, seed & LOW, seed >> HIGH)
+        bits[lane], bits[LANES + lane], bits[2 * LANES + lane], bits[3 * LANES + lane] = words
+
+
+@inner
+def keep_elements(y, x, u, n, bits, threshold, scale, zero):
+    """Units of one element. What is dropped is left out, not multiplied by 0: it may be infinite."""
+    for i in range(n):
+        y[uintp(u + i)] = x[uintp(u + i)] * scale if bits[i] >= threshold else zero
+
+
+@inner
+def keep_blocks(y, x, u, n, B, bits, threshold, scale, zero):
+    """Units of B elements: rows, or feature maps."""
+    for k in range(n):
+        first = (u + k) * B
+        if bits[k] >= threshold:
+            for i in range(B):
+                y[uintp(first + i)] = x[uintp(first + i)] * scale
+        else:
+            for i in range(B):
+                y[uintp(first + i)] = zero
+
+
+@kernel
+def dropout(y, x, seed, threshold, scale):
+    """Keep, scaled, or set to zero whole units: the rows of x (U, B)."""
+    U, B = x.shape
+    x, y, real = x.reshape(x.size), y.reshape(y.size), x.dtype.type
+    seed, threshold = np.uint64(seed), np.uint64(threshold)
+    groups = (U - 1) // GROUP + 1
+    for task in prange((groups - 1) // TASK + 1):
+        bits = np.empty(GROUP, np.uint32)
+        for g in range(task * TASK, min(groups, (task + 1) * TASK)):
+            u = g * GROUP
+            n = min(GROUP, U - u)
+            draw(bits, g, seed)
+            if B > 1:
+                keep_blocks(y, x, u, n, B, bits, threshold, real(scale), real(0))
+                continue
+            for i in range(0, GROUP, LINE):
+                prefetch(x, u + AHEAD + i)
+            if n == GROUP:  # a constant, for the compiler
+                keep_elements(y, x, u, GROUP, bits, threshold, real(scale), real(0))
+            else:
+                keep_elements(y, x, u, n, bits, threshold, real(scale), real(0))
+
+
+@kernel
+def dropout_mask(mask, seed, threshold):
+    """Set mask (U,) to True where a unit is kept."""
+    U = len(mask)
+    seed, threshold = np.uint64(seed), np.uint64(threshold)
+    groups = (U - 1) // GROUP + 1
+    for task in prange((groups - 1) // TASK + 1):
+        bits = np.empty(GROUP, np.uint32)
+        for g in range(task * TASK, min(groups, (task + 1) * TASK)):
+            draw(bits, g, seed)
+            for i in range(min(GROUP, U - g * GROUP)):
+                mask[uintp(g * GROUP + i)] = bits[i] >= threshold

@@ -1,0 +1,101 @@
+"""col2im: the sum of im2col's columns as an image; its adjoint, not its inverse.
+
+    x[n, c, ih, iw] = sum of the cols that im2col reads from that cell
+
+Bound by memory: KH*KW cells of cols are read for each cell of x. At stride 1, if the index tables
+show no cell twice, x is *gathered*: the taps that reach a vector of cells are added in a register, under
+masks (taps.py), in one order for all cells, and x is written once. Elsewhere cols are scattered, a plane
+a thread, with the plane in the cache. Sums are in the arrays' precision.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import prange
+
+from .compile import kernel, separate
+from .conv_transpose import add_columns
+from .pointers import at, pointer, release
+from .taps import MASKS, begin, is_plain, is_small, put, run_of, set_masks, span
+from .unfold import shape_of_columns
+from .vec import lanes, load, load_where, store_first, zero
+
+__all__ = ["col2im"]
+
+
+@separate
+def fold_small(x, cols, masks, shifts, s):
+    """A small plane as one row."""
+    L, cells, taps = lanes(x), s.IH * s.IW, s.KH * s.KW
+    vectors = (cells + L - 1) // L
+    for v in range(vectors):
+        acc, first, i = zero(x), begin(v * L, cells, L), v
+        for tap in range(taps):
+            acc = acc + load_where(cols, first + tap * cells - shifts[tap], masks[i])
+            i += vectors
+        put(x, first, acc, cells)
+
+
+@separate
+def fold_plain(x, cols, h, w, s):
+    """A plane at stride 1, row by row."""
+    L = lanes(x)
+    for ih in range(s.IH):
+        row, taps = at(x, ih * s.IW), s.KH
+        if not 0 <= ih - h.cell < h.stop - h.start:
+            taps = 0
+        for v in range(0, s.IW, L):
+            acc, iw = zero(x), begin(v, s.IW, L)
+            first, stop = iw - w.cell + w.start, w.cell + w.stop - w.start
+            inside = (s.KW - 1) * s.DW <= first <= s.OW - L and w.cell <= iw <= stop - L  # for all taps
+            for kh in range(taps):
+                oh = ih - h.cell + h.start - kh * s.DH
+                if 0 <= oh < s.OH:
+                    of = at(cols, (kh * s.KW * s.OH + oh) * s.OW)
+                    for kw in range(s.KW):
+                        ow, tap = first - kw * s.DW, kw * s.OH * s.OW
+                        if inside:
+                            acc = acc + load(of, tap + ow)
+                        else:
+                            bits = span(max(-ow, w.cell - iw), min(s.OW - ow, stop - iw), L)
+                            acc = acc + load_where(of, tap + ow, bits)
+            put(row, iw, acc, s.IW)
+
+
+@separate
+def fold_by_tables(x, cols, ih_of, iw_of, s):
+    """Any tables and strides: add every column's cell to where it came from."""
+    for i in range(0, s.IH * s.IW, lanes(x)):
+        store_first(x, i, zero(x), s.IH * s.IW - i)
+    plane = s.OH * s.OW
+    add_columns(x, cols, plane, ih_of, iw_of, s, 1, 0, plane)
+
+
+@separate
+def share(x, cols, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
+    """Do the thread's share of the planes."""
+    s, L = shape_of_columns(x, cols, SH, SW, DH, DW), lanes(x)
+    h = run_of(pointer(ih_of), (s.OH - 1) * SH + (s.KH - 1) * DH + 1)
+    w = run_of(pointer(iw_of), (s.OW - 1) * SW + (s.KW - 1) * DW + 1)
+    small, P = is_small(h, w, L, s), s.N * s.IC
+    table = np.empty(2 * MASKS if small else 0, np.int64)
+    masks, shifts = pointer(table), at(pointer(table), MASKS)
+    if small:
+        set_masks(masks, shifts, h, w, -1, L, s)
+    for p in range(P * thread // threads, P * (thread + 1) // threads):
+        of = at(pointer(cols), p * s.KH * s.KW * s.OH * s.OW)
+        plane = at(pointer(x), p * s.IH * s.IW)
+        if small:
+            fold_small(plane, of, masks, shifts, s)
+        elif is_plain(h, w, s):
+            fold_plain(plane, of, h, w, s)
+        else:
+            fold_by_tables(plane, of, pointer(ih_of), pointer(iw_of), s)
+    release(table)
+
+
+@kernel
+def col2im(x, cols, ih_of, iw_of, SH, SW, DH, DW, threads):
+    """Fill x (N, IC, IH, IW) with the sums of cols (N, IC, KH, KW, OH, OW), cell by cell."""
+    for thread in prange(threads):
+        share(x, cols, ih_of, iw_of, SH, SW, DH, DW, thread, threads)

@@ -1,0 +1,1 @@
+"""The rungs of the ladders in Numba: one file an idea."""
