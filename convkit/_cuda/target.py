@@ -5,7 +5,7 @@ first is installed, ``numba.cuda`` is it. What stands here is common to both and
 (``NUMBA_ENABLE_CUDASIM=1``, set before Python starts), which runs each CUDA thread as a thread of Python.
 
 A module of kernels has two kinds of functions. A **kernel**, under :func:`jit`, runs on the device; it
-says ``cuda`` by the name that is imported from here (the simulator looks for it), and takes arrays and
+says ``cuda`` as imported from here (for the simulator it is another), and takes arrays and
 64-bit sizes. A **host function** has the signature of the operation, works out how many blocks and
 threads are needed, and launches::
 
@@ -32,8 +32,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import complex128, float32, float64, int32, int64, uint32, uint64
-from numba import cuda as cuda
+from numba import complex128, cuda, float32, float64, int32, int64, uint32, uint64
 
 __all__ = [
     "SIMULATED",
@@ -62,6 +61,23 @@ __all__ = [
 ]
 
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+
+if SIMULATED:
+    from numba.cuda.simulator import kernel as _simulator
+
+    class _Inside:
+        """The simulator's ``cuda`` for whoever asks: of the kernel that runs, else of the host.
+
+        Left to itself, the simulator puts the former into a function's module for as long as a thread
+        is in that function. Where device functions of another module meet at a barrier, the first
+        thread to leave would take it away from the others.
+        """
+
+        def __getattr__(self, name: str) -> Any:
+            inside = _simulator._get_kernel_context()
+            return getattr(inside if hasattr(inside, name) else _host, name)
+
+    _host, cuda = cuda, _Inside()
 
 THREADS = 32 if SIMULATED else 256
 """Threads of a block in which each works alone; a thread of the simulator is slow to start."""
