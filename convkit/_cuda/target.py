@@ -35,9 +35,9 @@ import numpy as np
 from numba import complex128, cuda, float32, float64, int32, int64, uint32, uint64
 
 __all__ = [
+    "ALIGNS",
     "SIMULATED",
     "THREADS",
-    "complex128",
     "cuda",
     "device_array",
     "device_number",
@@ -78,6 +78,9 @@ if SIMULATED:
             return getattr(inside if hasattr(inside, name) else _host, name)
 
     _host, cuda = cuda, _Inside()
+
+ALIGNS = not SIMULATED and getattr(cuda, "implementation", "") == "NVIDIA"
+"""Whether ``cuda.shared.array(size, dtype, 16)`` starts at an address that 16 divides: ``numba-cuda`` alone can."""
 
 THREADS = 32 if SIMULATED else 256
 """Threads of a block in which each works alone; a thread of the simulator is slow to start."""

@@ -10,12 +10,12 @@ system to be busy and the arithmetic units to wait.
 
 from ..target import cuda, jit, launch_each, table
 
-__all__ = ["conv2d"]
+__all__ = ["conv2d", "kernel"]
 
 
 @jit
-def _kernel(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
-    N, OC, OH, OW = y.shape
+def kernel(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
+    _, OC, OH, OW = y.shape
     _, ICG, KH, KW = w.shape
     OCG = OC // (x.shape[1] // ICG)
     for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
@@ -37,4 +37,4 @@ def _kernel(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
 
 def conv2d(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
     """Convolve x (N, IC, IH, IW) with w (OC, IC/G, KH, KW) and b (OC,) into y (N, OC, OH, OW)."""
-    launch_each(_kernel, y.size, y, x, w, b, table(ih_of), table(iw_of), SH, SW, DH, DW)
+    launch_each(kernel, y.size, y, x, w, b, table(ih_of), table(iw_of), SH, SW, DH, DW)
