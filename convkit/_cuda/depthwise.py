@@ -40,8 +40,10 @@ def gather_kernel(y, x, w, b, rows_of, cols_of, kh_of, kw_of, row_at, col_at, N,
                 row = rows_of[th, r]
                 for tw in range(TW):
                     col = cols_of[tw, s]
+                    value = x.dtype.type(0)
                     if row >= 0 and col >= 0:
-                        acc += w[filters + kh_of[th] * KW + kw_of[tw]] * x[image + row * XW + col]
+                        value = x[image + row * XW + col]
+                    acc += w[filters + kh_of[th] * KW + kw_of[tw]] * value
         y[plane * y_plane + row_at[r] * YW + col_at[s]] = acc
 
 

@@ -32,7 +32,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numba import complex128, cuda, float32, float64, int32, int64, uint32, uint64
+from numba import cuda, float32, float64, int32, int64, uint32, uint64
 
 __all__ = [
     "ALIGNS",
@@ -80,7 +80,7 @@ if SIMULATED:
     _host, cuda = cuda, _Inside()
 
 ALIGNS = not SIMULATED and getattr(cuda, "implementation", "") == "NVIDIA"
-"""Whether ``cuda.shared.array(size, dtype, 16)`` starts at an address that 16 divides: ``numba-cuda`` alone can."""
+"""Whether ``cuda.shared.array(size, dtype, 16)`` may ask for an address that 16 divides (in ``numba-cuda``)."""
 
 THREADS = 32 if SIMULATED else 256
 """Threads of a block in which each works alone; a thread of the simulator is slow to start."""

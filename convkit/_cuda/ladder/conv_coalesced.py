@@ -34,8 +34,10 @@ def kernel(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
                 ih = ih_of[oh * SH + kh * DH]
                 for kw in range(KW):
                     iw = iw_of[ow * SW + kw * DW]
+                    value = x.dtype.type(0)
                     if ih >= 0 and iw >= 0:
-                        acc += w[oc, ic, kh, kw] * x[n, first + ic, ih, iw]
+                        value = x[n, first + ic, ih, iw]
+                    acc += w[oc, ic, kh, kw] * value
         y[n, oc, oh, ow] = acc
 
 

@@ -1,7 +1,7 @@
 """conv2d, a tile of outputs in each thread's registers.
 
 What limited the shared tile: for every multiply-add a thread loads two numbers from shared memory. A
-multiprocessor can do 128 multiply-adds a cycle, and load 32 numbers from there: an eighth of the speed at best.
+multiprocessor does 128 multiply-adds a cycle, and loads 32 numbers from there: an eighth of the speed.
 
 The change: a thread computes TM channels of TN pixels instead of one output. For each k it loads
 TM + TN numbers into registers and does TM*TN multiply-adds, with 8 by 8 a load for four of
