@@ -1,8 +1,8 @@
 """How blocks share a statistic's values, and how threads share a block's.
 
-Of x (N, G, P, S), a statistic g has N runs of L = P*S neighbours. A *chunk* is a rectangle: some runs, or, where
-they are long, a piece of one. Threads lie along the runs, as many rows of them as fit, so that neighbours
-read neighbours; each takes up to :data:`SLOTS` values, a row of threads apart.
+Of x (N, G, P, S), a statistic g has N runs of L = P*S neighbours. A *chunk* is a rectangle: some runs, or,
+where they are long, a piece of one. Threads lie along the runs, as many rows of them as fit, so that
+neighbours read neighbours; each takes up to :data:`SLOTS` values, a row of threads apart.
 
     cell c of run n of statistic g   is   x[(n*G + g)*L + c]
 
@@ -63,7 +63,8 @@ def chunks_of(N: int, G: int, L: int, fewest: bool = False) -> Chunks:
 def share_of(chunk, N, L, runs, columns, pieces):
     """Return this thread's share of a chunk: (count, n, c, stop, down).
 
-    Its values are `count`, the first is cell c of run n, cells end before `stop`, and its runs are `down` apart.
+    It has `count` values, of which the first is cell c of run n; a run's cells end before `stop`, and its
+    runs are `down` apart.
     """
     n0, c0 = chunk // pieces * runs, chunk % pieces * columns
     n1, c1 = min(N, n0 + runs), min(L, c0 + columns)

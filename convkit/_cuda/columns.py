@@ -34,4 +34,5 @@ def launch_columns(kernel: Any, planes: tuple[int, int, int], *arguments: Any) -
     P, H, W = planes
     across = -(-P * W // THREADS)
     pieces = -(-H // ROWS)
-    launch(kernel, grid_for(across * pieces, 1), THREADS, *arguments, across, across * pieces, -(-H // pieces))
+    blocks = across * pieces
+    launch(kernel, grid_for(blocks, 1), THREADS, *arguments, across, blocks, -(-H // pieces))

@@ -5,9 +5,9 @@
     dx = invstd*dz                                              where the statistics are constants
     dweight = sum of dy*xhat, dbias = sum of dy                 over all that share an element of weight
 
-Chunks and threads are as in chunks.py, sums in double and in a fixed order. The gradient reads dy and x twice,
-once to sum and once to write: 20 bytes a float, of which 12 were necessary. What the second kernel reads is
-what the first read last, backwards, and of that the L2 cache may still have some 40 MB.
+Chunks and threads are as in chunks.py, sums in double and in a fixed order. The gradient reads dy and x
+twice, once to sum and once to write: 20 bytes a float, of which 12 were necessary. The second kernel reads
+first what the first one read last, of which the L2 cache may still have some 40 MB.
 
 The forward kernels are the ladder's: see ladder/norm_one_pass.py. The sums for weight and bias, where
 they are not those of the statistics, are in parameters.py.
@@ -39,8 +39,8 @@ def normalize_given(y, x, mean, invstd, weight, bias):
     """Normalise x (N, G, P, S) by a mean and 1/sqrt(var + eps) (G,) that are given."""
     N, G, P, S = x.shape
     cut = chunks_of(N, G, P * S)
-    affine = flat(weight), flat(bias)
-    launch(_scale, grid_for(cut.count * G, 1), THREADS, flat(y), flat(x), mean, invstd, *affine, N, P, S, *cut)
+    tensors = flat(y), flat(x), mean, invstd, flat(weight), flat(bias)
+    launch(_scale, grid_for(cut.count * G, 1), THREADS, *tensors, N, P, S, *cut)
 
 
 # --- backward: what is summed --------------------------------------------------------------

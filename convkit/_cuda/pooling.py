@@ -198,8 +198,8 @@ def _collect(dx, dy, indices, ranges, IH, IW, P, OH, OW, across, blocks, rows):
                 dx[p * IH * IW + cell] = acc
 
 
-def max_pool2d_backward(dx, dy, indices):
-    """Add dy (P, OH, OW) to the cells of dx (P, IH, IW) whose maximum went into y."""
+def reach_of(dx, dy, indices):
+    """Return which outputs may have a cell's index: (first, stop) of each row, then of each column of dx."""
     (P, IH, IW), (_, OH, OW) = dx.shape, dy.shape
     across, pieces = -(-P * OW // THREADS), -(-OH // BATCH)
     parts = min(grid_for(across * pieces, 1), THREADS)
@@ -209,7 +209,14 @@ def max_pool2d_backward(dx, dy, indices):
     cut = across, across * pieces, BATCH
     launch(_slants, parts, THREADS, slants, flat(indices), IH, IW, P, OH, OW, *cut)
     launch(_ranges, 1, THREADS, ranges, slants, IH, IW, OH, OW)
-    launch_columns(_collect, dx.shape, flat(dx), flat(dy), flat(indices), ranges, IH, IW, P, OH, OW)
+    return ranges
+
+
+def max_pool2d_backward(dx, dy, indices):
+    """Add dy (P, OH, OW) to the cells of dx (P, IH, IW) whose maximum went into y."""
+    ranges = reach_of(dx, dy, indices)
+    shapes = *dx.shape[1:], *dy.shape
+    launch_columns(_collect, dx.shape, flat(dx), flat(dy), flat(indices), ranges, *shapes)
 
 
 # --- means over channels -------------------------------------------------------------------

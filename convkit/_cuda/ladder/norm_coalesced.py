@@ -4,9 +4,9 @@ Before, a statistic was one thread with one value on its way. The one change: a 
 threads read neighbouring values, and what they have summed is put together in shared memory by a tree,
 whose order is fixed (see reduce.py).
 
-What is left: memory is read three times and written once, 16 bytes a float where 8 would do; and batch norm of
-64 channels is 64 blocks, which leave half of an H200's 132 multiprocessors without work and the other
-half with one block, which cannot keep enough loads on their way.
+What is left: memory is read three times and written once, 16 bytes a float where 8 would do; and batch
+norm of 64 channels is 64 blocks, which leave half of an H200's 132 multiprocessors without work and the
+other half with one block, which cannot keep enough loads on their way.
 """
 
 from math import sqrt

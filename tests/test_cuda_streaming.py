@@ -1,0 +1,210 @@
+"""The CUDA streaming kernels where the contract's small cases do not lead: across blocks, chunks and bands.
+
+How many threads a block has, and how large a piece of its work is, depends on the device; so sizes here are
+counted in those of the kernels, in Numba's simulator as on a GPU.
+"""
+
+import numpy as np
+import pytest
+from comparator import assert_bits, assert_close, assert_equal
+from kernel_cases import (
+    Case,
+    avg_pool_cases,
+    channel_mean_cases,
+    dropout_cases,
+    max_pool_cases,
+    normalize_cases,
+    pad_cases,
+)
+from test_contract import kernel_id, reference
+
+from convkit import dispatch
+from convkit.geometry import max_pool_windows, pool_windows
+
+if dispatch.why_not("cuda"):
+    pytest.skip(f"cuda: {dispatch.why_not('cuda')}", allow_module_level=True)
+
+from convkit._cuda import bands, chunks, dropout, parameters, pooling, target
+
+CUDA = [k for k in dispatch.KERNELS if k.backend == "cuda"]
+DTYPES = "float32", "float64"
+
+
+def on_device(kernel, case, arguments):
+    """Call a kernel on copies of its tensors in the device's memory; tables stay NumPy arrays."""
+    tensors = [
+        isinstance(a, np.ndarray) and (a.dtype.kind == "f" or case.op == "max_pool2d_backward")
+        for a in arguments.inputs
+    ]
+    outputs = [target.to_device(np.full_like(a, -77)) for a in arguments.outputs]
+    inputs = [
+        target.to_device(a) if tensor else a for a, tensor in zip(arguments.inputs, tensors, strict=True)
+    ]
+    dispatch.load(kernel).kernel(*outputs, *inputs)
+    for before, after, tensor in zip(arguments.inputs, inputs, tensors, strict=True):
+        if tensor:
+            assert_bits(target.to_host(after), before, "an input")
+    return [target.to_host(a) for a in outputs]
+
+
+def expected(case, arguments):
+    want = [np.empty_like(a) for a in arguments.outputs]
+    reference(case.op)(*want, *arguments.inputs)
+    return want
+
+
+def check(case, kind, dtypes=DTYPES, kernels=CUDA):
+    """Compare CUDA kernels of the case's operation with the reference, and a second run with the first."""
+    for dtype in dtypes:
+        arguments = case.arguments(dtype, kind)
+        want = expected(case, arguments)
+        for kernel in (k for k in kernels if k.op == case.op):
+            got = on_device(kernel, case, arguments)
+            for number, (g, w, bound) in enumerate(zip(got, want, arguments.bounds, strict=True)):
+                assert_close(g, w, bound, f"{kernel_id(kernel)}, output {number}")
+            if dtype == dtypes[0]:
+                for g, again in zip(got, on_device(kernel, case, arguments), strict=True):
+                    assert_bits(again, g, f"{kernel_id(kernel)}, run again")
+
+
+def named(cases: list[Case]):
+    return pytest.mark.parametrize("case", cases, ids=str)
+
+
+# --- normalisation: statistics of many chunks ------------------------------------------------
+
+MANY = 3 * chunks.CELLS + 5
+HIGH = chunks.CELLS // 7 + 1  # runs of 7 that are more than a chunk
+CUT = [
+    normalize_cases("long-run", 1, 2, 1, MANY, 2),
+    normalize_cases("many-runs", 5 * HIGH, 2, 1, 7, 2),
+    normalize_cases("long-and-many", 3, 1, 1, chunks.CELLS - 1, 1),
+    normalize_cases("long-row", 1, 3, chunks.CELLS + 3, 1, 1),
+    normalize_cases("wide-group", 1, 4, 5, chunks.CELLS // 2, 2),
+    normalize_cases("many-statistics", 1, target.THREADS + 1, 1, 2, 1),
+    normalize_cases("many-rows", 1, 4 * parameters.BLOCKS + 3, 2, 1, 1),
+]
+
+
+@named([case for cases in CUT for case in cases])
+def test_normalisation_across_chunks(case):
+    # Bounds are for small cases: a naive sum of so many doubles in a row rounds more than they allow.
+    check(case, "reals", kernels=[k for k in CUDA if k.algorithm != "naive"])
+
+
+def test_the_chunks_are_many():
+    assert chunks.chunks_of(1, 2, MANY).count >= 4
+    assert chunks.chunks_of(5 * HIGH, 2, 7).count >= 5
+    assert chunks.chunks_of(1, 3, chunks.CELLS, fewest=True).count == 1
+
+
+@pytest.mark.parametrize("N", [1, 2, 31, 300])
+@pytest.mark.parametrize("L", [1, 3, 255, 256, 257, 784, 3136, 5000])
+@pytest.mark.parametrize("G", [1, 64, 5000])
+def test_chunks_cover_a_statistic_once_and_fit(N, G, L):
+    cut = chunks.chunks_of(N, G, L)
+    covered = np.zeros((N, L), int)
+    for chunk in range(cut.count):
+        n, c = chunk // cut.pieces * cut.runs, chunk % cut.pieces * cut.columns
+        covered[n : n + cut.runs, c : c + cut.columns] += 1
+        turns = -(-cut.columns // target.THREADS)
+        down = target.THREADS // min(cut.columns, target.THREADS)
+        assert -(-cut.runs // down) * turns <= chunks.SLOTS
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kernel", [k for k in CUDA if k.op == "normalize"], ids=kernel_id)
+def test_statistics_that_are_easily_lost(kernel, dtype):
+    """semantics.md, rule 20: a constant, a large mean, and both where chunks are merged."""
+    for values, mean, var in (
+        (np.full(MANY, 0.1, dtype), np.float64(np.dtype(dtype).type(0.1)), 0.0),
+        (10000 + 2.0**-9 * np.resize([1.0, -1.0], MANY // 2 * 2), 10000.0, 2.0**-18),
+    ):
+        x = values.astype(dtype).reshape(1, 1, 1, -1)
+        outputs = [target.to_device(a) for a in (np.empty_like(x), np.empty(1), np.empty(1))]
+        one = np.ones((1, 1), dtype)
+        tensors = (target.to_device(a) for a in (x, one, 0 * one))
+        dispatch.load(kernel).kernel(*outputs, *tensors, 1e-30)
+        y, got_mean, got_var = map(target.to_host, outputs)
+        assert_close(got_mean, np.array([mean]), 4 * np.finfo(np.float64).eps * mean, "mean")
+        # A mean off by 4 ulps (7e-12) moves deviations of 2e-3 by 4e-9 of their size.
+        assert_close(got_var, np.array([var]), 1e-8 * var, "var")
+        want = np.sign(x - x.dtype.type(mean)) if var else np.zeros_like(x)
+        assert_close(y, want, 1e-8 + 4 * np.finfo(dtype).eps, "y")
+
+
+# --- pooling: bands, planes in stacks, and windows too large for shared memory ------------------
+
+
+def pools(P, size, k, s, p=(0, 0)):
+    name = f"{P}x{size}-{k}-{s}-{p}".replace(" ", "")
+    average = [pool_windows(*axis) for axis in zip(size, k, s, p, strict=True)]
+    maximum = [max_pool_windows(*axis) for axis in zip(size, k, s, p, strict=True)]
+    return avg_pool_cases(name, P, average, size) + max_pool_cases(name, P, maximum, size)
+
+
+WIDE = target.THREADS + 3
+TALL = bands.CELLS // WIDE + 2  # rows of which a plane is too large for shared memory
+POOLED = [
+    # but not its gradient of any indices, for which each cell looks at all outputs
+    *(c for c in pools(1, (TALL, WIDE), (3, 3), (2, 2), (1, 1)) if c.op != "max_pool2d_backward"),
+    *pools(5, (9, WIDE), (2, 2), (2, 2)),
+    *pools(67, (5, 7), (3, 2), (2, 1), (1, 0)),
+]
+
+
+@named(POOLED)
+def test_pooling_in_bands_and_stacks(case):
+    check(case, "integers", ["float32"])
+
+
+def test_planes_are_cut_and_stacked():
+    windows = pool_windows(TALL, 3, 2, 1)
+    assert len(bands.bands_of(1, windows[:, :2], TALL, WIDE, WIDE // 2).reach) > 1
+    assert bands.bands_of(67 * bands.BLOCKS, np.array([[0, 5]]), 5, 7, 7).planes > 1
+
+
+@named(pools(1, (3, bands.CELLS // 2), (3, 2), (1, bands.CELLS // 16)))
+def test_pooling_of_windows_that_do_not_fit(case):
+    assert bands.bands_of(1, np.array([[0, 3]]), 3, bands.CELLS // 2, 9) is None
+    check(case, "integers", ["float32"], [k for k in CUDA if k.algorithm == "direct"])
+
+
+def test_a_gradient_of_rows_that_do_not_fit():
+    W = bands.CELLS + 1
+    windows = [pool_windows(2, 1, 1), pool_windows(W, 1, 1)]
+    (case,) = (c for c in avg_pool_cases("row", 1, windows, (2, W)) if c.op == "avg_pool2d_backward")
+    check(case, "integers", ["float32"])
+
+
+def test_indices_tell_the_gradient_where_to_look():
+    """The gradient of disjoint windows finds each cell's output at once; of any indices, it finds all."""
+    P, OH, OW = 3, 4, 5
+    lower_left = (2 * np.arange(OH)[:, None] + 1) * 2 * OW + 2 * np.arange(OW)
+    for where, reach in ((lower_left, 1), (np.zeros((OH, OW), np.int64), OH)):
+        indices = np.broadcast_to(where, (P, OH, OW))
+        dx, dy = target.to_device(np.empty((P, 2 * OH, 2 * OW))), target.to_device(np.ones((P, OH, OW)))
+        ranges = pooling.reach_of(dx, dy, target.to_device(indices))
+        first, stop = target.to_host(ranges)[: 2 * OH].T
+        assert (stop - first).max() == reach
+        pooling.max_pool2d_backward(dx, dy, target.to_device(indices))
+        want = np.zeros((P, 4 * OH * OW))
+        np.add.at(want, (np.arange(P)[:, None], indices.reshape(P, -1)), 1)
+        assert_equal(target.to_host(dx), want.reshape(dx.shape))
+
+
+# --- the others ------------------------------------------------------------------------------
+
+
+@named(
+    [
+        *pad_cases(3, (37, target.THREADS // 4), ((2, 3), (1, 4)), "reflect", 0.0),
+        *pad_cases(5, (3, 4), ((9, 7), (6, 11)), "circular", 0.0),  # every cell shown several times
+        *channel_mean_cases(3, 2 * target.THREADS + 1, target.THREADS + 1),
+        *dropout_cases(130, dropout.COLUMNS + 3, 5, 2**31, 2.0),
+        *dropout_cases(64 * target.THREADS + 1, 1, 2**63 + 7, 2**30, 1.25),
+    ]
+)
+def test_more_than_a_block_has_threads(case):
+    check(case, "integers")
