@@ -15,8 +15,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import border
-from .arrays import finish, fraction, number, operand, output, vector
+from .arrays import (
+    constant,
+    empty,
+    finish,
+    fraction,
+    full,
+    local,
+    number,
+    operand,
+    output,
+    vector,
+    zeros,
+)
 from .dispatch import pick
 from .geometry import option, remembered, whole
 
@@ -113,8 +124,8 @@ def affine(
 def _or(value: float, v: Any, name: str, view: View, dtype: np.dtype) -> np.ndarray:
     """Return weight or bias as the kernels see it, or an array of `value` where there is none."""
     if v is None:
-        return _constant(value, view.weight, dtype)
-    return border.seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
+        return constant(_constant(value, view.weight, dtype))
+    return local().seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
 
 
 def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
@@ -144,13 +155,13 @@ def normalize(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return y and the mean and variance of each g, by the statistics of x itself."""
     y = output(x.shape, x.dtype, out, (x, weight, bias))
-    mean, var = np.empty(view.x[1]), np.empty(view.x[1])
     kernel = pick("normalize", *choice)
     if x.size:
-        kernel(border.seen(y, view.x), mean, var, border.seen(x, view.x), weight, bias, eps)
+        mean, var = empty(view.x[1:2], np.float64), empty(view.x[1:2], np.float64)
+        seen = local().seen
+        kernel(seen(y, view.x), mean, var, seen(x, view.x), weight, bias, eps)
     else:  # an empty batch has no statistics
-        mean.fill(np.nan)
-        var.fill(np.nan)
+        mean, var = full(view.x[1:2], np.nan, np.float64), full(view.x[1:2], np.nan, np.float64)
     return finish(y, out), mean, var
 
 
@@ -168,7 +179,8 @@ def normalize_given(
     y = output(x.shape, x.dtype, out, (x, weight, bias))
     kernel = pick("normalize_given", *choice)
     if x.size:
-        kernel(border.seen(y, view.x), border.seen(x, view.x), mean, invstd, weight, bias)
+        seen = local().seen
+        kernel(seen(y, view.x), seen(x, view.x), mean, invstd, weight, bias)
     return finish(y, out)
 
 
@@ -183,7 +195,7 @@ def backward(
     choice: tuple[str, str],
 ) -> NormGradients:
     grad_x = output(x.shape, x.dtype, None, ())
-    grad_weight, grad_bias = np.zeros(view.weight, x.dtype), np.zeros(view.weight, x.dtype)
+    grad_weight, grad_bias = zeros(view.weight, x.dtype), zeros(view.weight, x.dtype)
     kernel = pick(op, *choice)
     if x.size:
         kernel(
@@ -208,7 +220,7 @@ def own_statistics(
     """Return mean and 1/sqrt(var + eps) of each g, for a gradient that was given none."""
     one, zero = affine(None, None, view, x.dtype)
     _, mean, var = normalize(x, view, one, zero, eps, (choice[0], "auto"), None)
-    return mean, border.invstd_of(var, eps)
+    return mean, local().invstd_of(var, eps)
 
 
 # --- running statistics --------------------------------------------------------------------
@@ -239,12 +251,12 @@ def check_running(
         return None
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         vector(v, channels, name, dtype)
-        if not v.flags.writeable:
+        if not local().writeable(v):
             raise ValueError(f"{name} is read-only, and training updates it in place")
         for other, a in others.items():
-            if a is not None and border.overlap(v, a):
+            if a is not None and local().overlap(v, a):
                 raise ValueError(f"{name} shares memory with {other}, and training updates it in place")
-    if border.overlap(running_mean, running_var):
+    if local().overlap(running_mean, running_var):
         raise ValueError("running_mean and running_var share memory")
     return running_mean, running_var
 
@@ -259,4 +271,4 @@ def running_statistics(
             raise ValueError(f"evaluation needs {name}: only training, by x's own statistics, can do without")
         statistics.append(vector(v, view.weight[0], name, dtype))
     mean, var = statistics
-    return border.given_statistics(mean, var, eps)
+    return local().given_statistics(mean, var, eps)

@@ -153,7 +153,7 @@ def conv2d_grad_w(dw, dy, x, ih_of, iw_of, SH, SW, DH, DW):
     if is_thin(M):
         launch(weight_kernel, grid_for(OC * K, 1), THREADS, flat(dw), dy, x, *tables, SH, SW, G)
         return
-    tile = tiles(dw.dtype)[0 if min(M, K) > 64 else -1]
+    tile = tiles(dw.dtype)[-1]  # two blocks of it fit a multiprocessor
     blocks = -(-M // tile.BM) * -(-K // tile.BN) * G
     most = max(1, pixels // LEAST)  # chunks
     chunk = -(-pixels // min(most, max(1, 2 * BUSY // blocks)))

@@ -31,8 +31,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+import numba
 import numpy as np
-from numba import cuda, float32, float64, int32, int64, uint32, uint64
+from numba import cuda as _host
 
 __all__ = [
     "ALIGNS",
@@ -60,6 +61,14 @@ __all__ = [
     "workspace",
 ]
 
+cuda: Any = _host
+float32: Any = numba.float32
+float64: Any = numba.float64
+int32: Any = numba.int32
+int64: Any = numba.int64
+uint32: Any = numba.uint32
+uint64: Any = numba.uint64
+
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
 if SIMULATED:
@@ -77,10 +86,10 @@ if SIMULATED:
             inside = _simulator._get_kernel_context()
             return getattr(inside if hasattr(inside, name) else _host, name)
 
-    _host, cuda = cuda, _Inside()
+    cuda = _Inside()
 
 ALIGNS = not SIMULATED and getattr(cuda, "implementation", "") == "NVIDIA"
-"""Whether ``cuda.shared.array(size, dtype, 16)`` may ask for an address that 16 divides (in ``numba-cuda``)."""
+"""Whether ``cuda.shared.array(size, dtype, 16)`` may ask for addresses that 16 divides: in ``numba-cuda``."""
 
 THREADS = 32 if SIMULATED else 256
 """Threads of a block in which each works alone; a thread of the simulator is slow to start."""
@@ -96,6 +105,8 @@ def jit(function: Callable[..., Any] | None = None, *, device: bool = False) -> 
     """Compile a kernel, or, with ``device=True``, a function that kernels call."""
     if function is None:
         return lambda f: jit(f, device=device)
+    if device and SIMULATED:
+        return function  # to a thread of Python, a call like any other
     return cuda.jit(device=device)(function)
 
 

@@ -174,7 +174,8 @@ def kernel_for(dtype: np.dtype, tile: Tile):
 def gather_gemm(y, x, w, b, rows: Reads, cols: Reads, w_steps: tuple[int, int, int]) -> None:
     """Compute the cells ``rows.at`` by ``cols.at`` of every plane of y, from x (N, G*C, XH, XW).
 
-    y is (N, G*M, YH, YW). ``w_steps`` are the distances in w from one group, one channel of y and one channel of x to the next.
+    y is (N, G*M, YH, YW). ``w_steps`` are the distances in w from one group to the next, from one
+    channel of y to the next, and from one channel of x to the next.
     """
     N, GC, XH, XW = x.shape
     _, GM, YH, YW = y.shape
