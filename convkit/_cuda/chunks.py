@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .scalars import smaller
 from .target import SIMULATED, THREADS, cuda, jit
 
 __all__ = ["BATCH", "CELLS", "Chunks", "chunks_of", "feature_of", "onward", "share_of"]
@@ -67,8 +68,8 @@ def share_of(chunk, N, L, runs, columns, pieces):
     runs are `down` apart.
     """
     n0, c0 = chunk // pieces * runs, chunk % pieces * columns
-    n1, c1 = min(N, n0 + runs), min(L, c0 + columns)
-    across = min(columns, THREADS)
+    n1, c1 = smaller(N, n0 + runs), smaller(L, c0 + columns)
+    across = smaller(columns, THREADS)
     down = THREADS // across
     row = cuda.threadIdx.x // across
     n, c = n0 + row, c0 + cuda.threadIdx.x % across

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .scalars import philox4x32, unit_bits
+from .scalars import philox4x32, smaller, unit_bits
 from .target import THREADS, cuda, flat, grid_for, jit, launch, launch_each, uint64
 
 __all__ = ["dropout", "dropout_mask"]
@@ -60,10 +60,10 @@ def _rows(y, x, seed, threshold, scale, pieces):
         for k in range(t, GROUP, THREADS):
             kept[k] = unit_bits(seed, uint64(u0 + k)) >= threshold
         cuda.syncthreads()
-        width = min(THREADS, min(B - b0, COLUMNS))
-        for k in range(t // width, min(GROUP, U - u0), THREADS // width):
+        width = smaller(THREADS, smaller(B - b0, COLUMNS))
+        for k in range(t // width, smaller(GROUP, U - u0), THREADS // width):
             if t < THREADS // width * width:
-                for b in range(b0 + t % width, min(B, b0 + COLUMNS), width):
+                for b in range(b0 + t % width, smaller(B, b0 + COLUMNS), width):
                     if kept[k]:
                         y[u0 + k, b] = x[u0 + k, b] * scale
                     else:

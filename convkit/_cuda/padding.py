@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 
 from .columns import BATCH, launch_columns
+from .scalars import smaller
 from .target import THREADS, cuda, flat, jit, table
 
 __all__ = ["pad2d", "pad2d_backward"]
@@ -31,7 +32,7 @@ def _gather(y, x, ih_of, iw_of, value, P, IH, IW, across, blocks, rows):
             p, ow = column // OW, column % OW
             iw = iw_of[ow]
             top = block // across * rows
-            bottom = min(OH, top + rows)
+            bottom = smaller(OH, top + rows)
             for first in range(top, bottom, BATCH):
                 for k in range(BATCH):
                     cells[k] = value
@@ -54,7 +55,7 @@ def _gather_sums(dx, dy, oh_starts, oh_list, ow_starts, ow_list, P, OH, OW, acro
             p, iw = column // IW, column % IW
             j0, j1 = ow_starts[iw], ow_starts[iw + 1]
             top = block // across * rows
-            bottom = min(IH, top + rows)
+            bottom = smaller(IH, top + rows)
             for first in range(top, bottom, BATCH):
                 for k in range(BATCH):  # most cells are shown once: these loads do not wait for one another
                     cells[k] = 0

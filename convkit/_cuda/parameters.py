@@ -11,6 +11,7 @@ each (w, p), its neighbours beside it, and many blocks that share the rows. Both
 from __future__ import annotations
 
 from .reduce import sum_block
+from .scalars import smaller
 from .target import SIMULATED, THREADS, cuda, flat, float64, grid_for, jit, launch, uint64, workspace
 
 __all__ = ["sum_channels", "sum_features"]
@@ -77,7 +78,7 @@ def _down(sums, dy, x, mean, invstd, N, P, S, rows):
         if q < columns:
             w, p = q // P, q % P
             shift, slope = 0.0, 0.0
-            for row in range(part * rows, min(N * (G // W), (part + 1) * rows)):
+            for row in range(part * rows, smaller(N * (G // W), (part + 1) * rows)):
                 n, g = row // (G // W), row % (G // W) * W + w
                 first = ((n * G + g) * P + p) * S
                 for s in range(S):

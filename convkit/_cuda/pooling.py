@@ -18,6 +18,7 @@ import numpy as np
 
 from .bands import CELLS, bands_of, launch_bands, stage
 from .columns import BATCH, launch_columns
+from .scalars import larger, smaller
 from .target import THREADS, cuda, flat, grid_for, jit, launch, table, uint64, workspace
 from .windows import total
 
@@ -36,11 +37,11 @@ def _spread(dx, dy, h_windows, w_windows, oh_range, ow_range, reach, planes, row
     for item in range(cuda.blockIdx.x, (P + planes - 1) // planes * reach.shape[0], cuda.gridDim.x):
         p0, band = item // reach.shape[0] * planes, item % reach.shape[0]
         oh0, ih0 = reach[band, 0], band * rows
-        count, height = min(planes, P - p0), min(rows, IH - ih0)
+        count, height = smaller(planes, P - p0), smaller(rows, IH - ih0)
         lines = (count - 1) * OH + reach[band, 1] - oh0
         stage(shares, dy, (p0 * OH + oh0) * OW, lines * OW)
         cuda.syncthreads()
-        across = min(OW, THREADS)
+        across = smaller(OW, THREADS)
         down = THREADS // across
         for ow in range(t % across, OW, THREADS):
             line = t // across
@@ -49,7 +50,7 @@ def _spread(dx, dy, h_windows, w_windows, oh_range, ow_range, reach, planes, row
                 shares[line * OW + ow] /= dy.dtype.type(h_windows[oh, 2] * w_windows[ow, 2])
                 line += down
         cuda.syncthreads()
-        across = min(IW, THREADS)
+        across = smaller(IW, THREADS)
         down = THREADS // across
         for iw in range(t % across, IW, THREADS):
             w0, w1 = ow_range[iw, 0], ow_range[iw, 1]
@@ -73,7 +74,7 @@ def _gather_shares(dx, dy, h_windows, w_windows, oh_range, ow_range, P, OH, OW, 
         if column < P * IW:
             p, iw = column // IW, column % IW
             top = block // across * rows
-            for ih in range(top, min(IH, top + rows)):
+            for ih in range(top, smaller(IH, top + rows)):
                 acc = dy.dtype.type(0)
                 for oh in range(oh_range[ih, 0], oh_range[ih, 1]):
                     for ow in range(ow_range[iw, 0], ow_range[iw, 1]):
@@ -126,8 +127,8 @@ def _extremes(h_least, h_most, w_least, w_most):
         width //= 2
         if t < width:  # reads its own column and one that nobody writes now
             for k in range(0, 4, 2):
-                found[k, t] = min(found[k, t], found[k, t + width])
-                found[k + 1, t] = max(found[k + 1, t], found[k + 1, t + width])
+                found[k, t] = smaller(found[k, t], found[k, t + width])
+                found[k + 1, t] = larger(found[k + 1, t], found[k + 1, t + width])
         cuda.syncthreads()
     return found[0, 0], found[1, 0], found[2, 0], found[3, 0]
 
@@ -142,7 +143,7 @@ def _slants(slants, indices, IH, IW, P, OH, OW, across, blocks, rows):
         if column < P * OW:
             p, ow = column // OW, column % OW
             top = block // across * rows
-            bottom = min(OH, top + rows)
+            bottom = smaller(OH, top + rows)
             for first in range(top, bottom, BATCH):
                 for k in range(BATCH):
                     if first + k < bottom:
@@ -152,8 +153,8 @@ def _slants(slants, indices, IH, IW, P, OH, OW, across, blocks, rows):
                         ih = where[k] // IW
                         h = ih * OH - (first + k) * IH
                         w = (where[k] - ih * IW) * OW - ow * IW
-                        h_least, h_most = min(h_least, h), max(h_most, h)
-                        w_least, w_most = min(w_least, w), max(w_most, w)
+                        h_least, h_most = smaller(h_least, h), larger(h_most, h)
+                        w_least, w_most = smaller(w_least, w), larger(w_most, w)
     h_least, h_most, w_least, w_most = _extremes(h_least, h_most, w_least, w_most)
     if cuda.threadIdx.x == 0:
         b = cuda.blockIdx.x
@@ -166,14 +167,14 @@ def _ranges(ranges, slants, IH, IW, OH, OW):
 
     One block, with a thread for each block of `_slants`.
     """
-    t = min(cuda.threadIdx.x, slants.shape[1] - 1)
+    t = smaller(cuda.threadIdx.x, slants.shape[1] - 1)
     h_least, h_most, w_least, w_most = _extremes(slants[0, t], slants[1, t], slants[2, t], slants[3, t])
     for ih in range(cuda.threadIdx.x, IH, THREADS):  # ih*OH - oh*IH lies between the two
-        ranges[ih, 0] = max(0, (ih * OH - h_most + IH - 1) // IH)
-        ranges[ih, 1] = min(OH, (ih * OH - h_least) // IH + 1)
+        ranges[ih, 0] = larger(0, (ih * OH - h_most + IH - 1) // IH)
+        ranges[ih, 1] = smaller(OH, (ih * OH - h_least) // IH + 1)
     for iw in range(cuda.threadIdx.x, IW, THREADS):
-        ranges[IH + iw, 0] = max(0, (iw * OW - w_most + IW - 1) // IW)
-        ranges[IH + iw, 1] = min(OW, (iw * OW - w_least) // IW + 1)
+        ranges[IH + iw, 0] = larger(0, (iw * OW - w_most + IW - 1) // IW)
+        ranges[IH + iw, 1] = smaller(OW, (iw * OW - w_least) // IW + 1)
 
 
 @jit
@@ -184,7 +185,7 @@ def _collect(dx, dy, indices, ranges, IH, IW, P, OH, OW, across, blocks, rows):
             p, iw = column // IW, column % IW
             w0, w1 = ranges[IH + iw, 0], ranges[IH + iw, 1]
             top = block // across * rows
-            for ih in range(top, min(IH, top + rows)):
+            for ih in range(top, smaller(IH, top + rows)):
                 cell = ih * IW + iw
                 acc = dy.dtype.type(0)
                 row, bottom = (p * OH + ranges[ih, 0]) * OW, (p * OH + ranges[ih, 1]) * OW
@@ -254,7 +255,7 @@ def _mean_shares(dx, dy, N, C, S, across, blocks, rows):
             n, s = column // S, column % S
             share = dy[column] / dy.dtype.type(C)
             top = block // across * rows
-            for c in range(top, min(C, top + rows)):
+            for c in range(top, smaller(C, top + rows)):
                 dx[(n * C + c) * S + s] = share
 
 

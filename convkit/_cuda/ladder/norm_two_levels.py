@@ -15,7 +15,7 @@ from math import sqrt
 
 from ..chunks import BATCH, CELLS, SLOTS, chunks_of, feature_of, onward, share_of
 from ..reduce import merge_block, sum_block
-from ..scalars import merged
+from ..scalars import merged, smaller
 from ..target import THREADS, cuda, flat, float64, grid_for, jit, launch, uint64, workspace
 
 __all__ = ["moments_of", "normalize", "scale_chunk", "stage"]
@@ -66,7 +66,7 @@ def chunk_moments(moments, x, N, L, runs, columns, pieces):
         chunk, g = item // G, item % G  # neighbouring blocks on neighbouring runs
         count = stage(cells, x, g, chunk, G, N, L, runs, columns, pieces)
         n, c = chunk // pieces * runs, chunk % pieces * columns
-        total = min(N - n, runs) * min(L - c, columns)
+        total = smaller(N - n, runs) * smaller(L - c, columns)
         mean, m2 = moments_of(cells, count, float64(x[(n * G + g) * L + c]), total)
         if cuda.threadIdx.x == 0:
             moments[chunk, 0, g], moments[chunk, 1, g], moments[chunk, 2, g] = total, mean, m2

@@ -12,6 +12,7 @@ A window too large for shared memory, some 78x78, is left to the rung below.
 """
 
 from ..bands import CELLS, bands_of, launch_bands, stage
+from ..scalars import smaller
 from ..target import THREADS, cuda, flat, jit, table
 from ..windows import average, largest, largest_at
 from . import pool_coalesced
@@ -26,13 +27,13 @@ def _rung(of_window):
     def pool_shared(y, x, h_windows, w_windows, reach, planes, rows, P, IH, IW):
         OH, OW = h_windows.shape[0], w_windows.shape[0]
         cells = cuda.shared.array(CELLS, x.dtype)
-        across = min(OW, THREADS)  # threads beside one another on a row
+        across = smaller(OW, THREADS)  # threads beside one another on a row
         down = THREADS // across  # and rows at a time
         row0, ow0 = cuda.threadIdx.x // across, cuda.threadIdx.x % across
         for item in range(cuda.blockIdx.x, (P + planes - 1) // planes * reach.shape[0], cuda.gridDim.x):
             p0, band = item // reach.shape[0] * planes, item % reach.shape[0]
             ih0, oh0 = reach[band, 0], band * rows
-            count, height = min(planes, P - p0), min(rows, OH - oh0)
+            count, height = smaller(planes, P - p0), smaller(rows, OH - oh0)
             stage(cells, x, (p0 * IH + ih0) * IW, ((count - 1) * IH + reach[band, 1] - ih0) * IW)
             cuda.syncthreads()
             for ow in range(ow0, OW, THREADS):
@@ -58,13 +59,13 @@ def _largest_at(y, indices, x, h_windows, w_windows, reach, planes, rows, P, IH,
     """The same, for two results."""
     OH, OW = h_windows.shape[0], w_windows.shape[0]
     cells = cuda.shared.array(CELLS, x.dtype)
-    across = min(OW, THREADS)
+    across = smaller(OW, THREADS)
     down = THREADS // across
     row0, ow0 = cuda.threadIdx.x // across, cuda.threadIdx.x % across
     for item in range(cuda.blockIdx.x, (P + planes - 1) // planes * reach.shape[0], cuda.gridDim.x):
         p0, band = item // reach.shape[0] * planes, item % reach.shape[0]
         ih0, oh0 = reach[band, 0], band * rows
-        count, height = min(planes, P - p0), min(rows, OH - oh0)
+        count, height = smaller(planes, P - p0), smaller(rows, OH - oh0)
         stage(cells, x, (p0 * IH + ih0) * IW, ((count - 1) * IH + reach[band, 1] - ih0) * IW)
         cuda.syncthreads()
         for ow in range(ow0, OW, THREADS):
