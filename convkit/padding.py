@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import any_array, finish, key, number, operand, output, shape_of
-from .border import seen
+from .arrays import any_array, finish, key, local, number, operand, output, shape_of
 from .dispatch import pick
 
 __all__ = ["pad", "pad_backward"]
@@ -106,6 +105,7 @@ def pad(
     y = output(plan.result, x.dtype, out, (x,))
     kernel = pick("pad2d", backend, algorithm)
     if y.size:
+        seen = local().seen
         kernel(seen(y, plan.y), seen(x, plan.x), plan.ih_of, plan.iw_of, value)
     return finish(y, out)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .target import cuda, flat, jit, launch_each, table
+from .target import cuda, flat, float64, jit, launch_each, table
 from .views import Interface, as_array, pointer
 
 __all__ = [
@@ -84,14 +84,14 @@ def _turn(y, x, taps):
 @jit
 def _invstd(y, var, eps):
     for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
-        square = var[i] + eps
+        square = float64(var[i]) + eps
         y[i] = 1 / math.sqrt(square) if square != 0 else math.inf
 
 
 @jit
 def _move(running, batch, factor, scale):
     for i in range(cuda.grid(1), running.size, cuda.gridsize(1)):
-        running[i] = (1 - factor) * running[i] + factor * (batch[i] * scale)
+        running[i] = (1 - factor) * float64(running[i]) + factor * (batch[i] * scale)
 
 
 @jit

@@ -40,6 +40,7 @@ __all__ = [
     "SIMULATED",
     "THREADS",
     "cuda",
+    "current",
     "device_array",
     "device_number",
     "flat",
@@ -117,24 +118,24 @@ class _Current(threading.local):
     handle: int = 0
 
 
-_current = _Current()
+current = _Current()
 
 
 def stream() -> Any:
     """Return the stream that this thread's work goes to; 0 is the default one."""
-    handle = _current.handle
+    handle = current.handle
     return cuda.external_stream(handle) if handle and not SIMULATED else 0
 
 
 @contextmanager
 def on_stream(handle: int) -> Iterator[None]:
     """Put the work that this thread starts inside ``with`` on the stream of that ``cudaStream_t``."""
-    before = _current.handle
-    _current.handle = handle
+    before = current.handle
+    current.handle = handle
     try:
         yield
     finally:
-        _current.handle = before
+        current.handle = before
 
 
 def device_number() -> int:
@@ -213,7 +214,7 @@ def workspace(elements: int, dtype: Any) -> Any:
     operation that needs several vectors asks once and cuts what it gets.
     """
     dtype = np.dtype(dtype)
-    place, size = (device_number(), _current.handle), elements * dtype.itemsize
+    place, size = (device_number(), current.handle), elements * dtype.itemsize
     if place not in _scratch.of or _scratch.of[place].size < size:
         _scratch.of[place] = device_array(-(-size // 256) * 256, np.uint8)
     return _scratch.of[place][:size].view(dtype)
