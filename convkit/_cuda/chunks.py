@@ -41,23 +41,24 @@ class Chunks(NamedTuple):
     count: int
 
 
-def chunks_of(N: int, G: int, L: int, fewest: bool = False) -> Chunks:
-    """Cut N runs of L cells; unless `fewest`, smaller than need be where G statistics make too few blocks.
+def chunks_of(N: int, G: int, L: int, fewest: bool = False, slots: int = SLOTS) -> Chunks:
+    """Cut N runs of L cells into chunks of at most `slots` values a thread.
+
+    Unless `fewest`, they are smaller than need be where G statistics would make too few blocks.
 
     >>> chunks_of(32, 64, 49).runs * 49 <= CELLS
     True
     """
-    slots = 2 * SLOTS
     while True:
-        slots //= 2
         pieces = -(-L // (slots * THREADS))
         columns = -(-L // pieces)
         turns = -(-columns // THREADS)  # of a thread along its run
         runs = min(N, THREADS // min(columns, THREADS) * (slots // turns))
         runs = -(-N // -(-N // runs))  # as equal as can be
         count = -(-N // runs) * pieces
-        if fewest or slots == 4 or G * count >= BLOCKS:
+        if fewest or slots <= 4 or G * count >= BLOCKS:
             return Chunks(runs, columns, pieces, count)
+        slots //= 2
 
 
 @jit(device=True)

@@ -5,8 +5,9 @@
     dx = invstd*dz                                              where the statistics are constants
     dweight = sum of dy*xhat, dbias = sum of dy                 over all that share an element of weight
 
-Chunks and threads are as in chunks.py, sums in double and in a fixed order. The gradient reads dy and x
-twice, once to sum and once to write: 20 bytes a float, of which 12 were necessary. The second kernel reads
+Chunks and threads are as in chunks.py, sums in double and in a fixed order. Where a block's threads have
+registers for a whole statistic, the gradient reads dy and x once, and moves the 12 bytes a float that are
+necessary. Else it reads them twice, once to sum and once to write, 20 bytes; the second kernel reads
 first what the first one read last, of which the L2 cache may still have some 40 MB.
 
 The forward kernels are the ladder's: see ladder/norm_one_pass.py. The sums for weight and bias, where
@@ -119,6 +120,45 @@ def _gradient(dx, sums, dy, x, weight, mean, invstd, N, P, S, runs, columns, pie
                     n, c = onward(n, c, first, stop, down)
 
 
+@jit
+def _gradient_at_once(dx, sums, dy, x, weight, mean, invstd, N, P, S):
+    """Sum a statistic, set its sums (1, 2, G), and write its gradient from the same registers."""
+    dy_values = cuda.local.array(BATCH, x.dtype)
+    x_values = cuda.local.array(BATCH, x.dtype)
+    G, L, W = mean.size, P * S, weight.size // P
+    for g in range(cuda.blockIdx.x, G, cuda.gridDim.x):
+        mu, scale, row = mean[g], invstd[g], g % W * P
+        count, n_first, first, stop, down = share_of(0, N, L, N, L, 1)
+        n, c = n_first, first
+        for k in range(BATCH):
+            if k < count:
+                at = uint64((n * G + g) * L + c)
+                dy_values[k], x_values[k] = dy[at], x[at]
+                n, c = onward(n, c, first, stop, down)
+        n, c = n_first, first
+        shift, slope = 0.0, 0.0
+        for k in range(BATCH):
+            if k < count:
+                dz = float64(dy_values[k])
+                if P > 1:
+                    dz *= weight[row + feature_of(c, P, S)]
+                shift += dz
+                slope += dz * ((x_values[k] - mu) * scale)
+                n, c = onward(n, c, first, stop, down)
+        shift, slope = sum_block(shift, slope)
+        if cuda.threadIdx.x == 0:
+            sums[0, 0, g], sums[0, 1, g] = shift, slope
+        w = float64(weight[row]) if P == 1 else 1.0
+        shift, slope = shift * w / (N * L), slope * w / (N * L)
+        n, c = n_first, first
+        for k in range(BATCH):
+            if k < count:
+                dz = dy_values[k] * float64(weight[row + feature_of(c, P, S)])
+                xhat = (x_values[k] - mu) * scale
+                dx[uint64((n * G + g) * L + c)] = scale * (dz - shift - xhat * slope)
+                n, c = onward(n, c, first, stop, down)
+
+
 def _sums(dx, dweight, dbias, dy, x, weight, mean, invstd, constants):
     """Return the sums (chunks, 2, G) over each chunk, once dweight and dbias are on their way."""
     N, G, P, S = x.shape
@@ -135,10 +175,16 @@ def _sums(dx, dweight, dbias, dy, x, weight, mean, invstd, constants):
 def normalize_backward(dx, dweight, dbias, dy, x, weight, mean, invstd):
     """Gradients for x (N, G, P, S), weight and bias (W, P), where the statistics depend on x."""
     N, G, P, S = x.shape
-    *cut, chunks = chunks_of(N, G, P * S)
-    sums = _sums(dx, dweight, dbias, dy, x, weight, mean, invstd, False)
     tensors = flat(dy), flat(x), flat(weight), mean, invstd
-    launch(_gradient, grid_for(chunks * G, 1), THREADS, flat(dx), sums, *tensors, N, P, S, *cut)
+    if chunks_of(N, G, P * S, fewest=True, slots=BATCH).count == 1:
+        sums = workspace(2 * G, float).reshape(1, 2, G)
+        launch(_gradient_at_once, grid_for(G, 1), THREADS, flat(dx), sums, *tensors, N, P, S)
+        if P == 1:
+            sum_channels(dweight, dbias, sums)
+    else:
+        *cut, chunks = chunks_of(N, G, P * S)
+        sums = _sums(dx, dweight, dbias, dy, x, weight, mean, invstd, False)
+        launch(_gradient, grid_for(chunks * G, 1), THREADS, flat(dx), sums, *tensors, N, P, S, *cut)
     if P > 1:
         sum_features(dweight, dbias, dy, x, mean, invstd)
 
