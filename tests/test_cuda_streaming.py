@@ -16,7 +16,7 @@ from kernel_cases import (
     normalize_cases,
     pad_cases,
 )
-from test_contract import kernel_id, reference
+from test_contract import assert_outputs, kernel_id, load, reference, run
 
 from convkit import dispatch
 from convkit.geometry import max_pool_windows, pool_windows
@@ -30,40 +30,16 @@ CUDA = [k for k in dispatch.KERNELS if k.backend == "cuda"]
 DTYPES = "float32", "float64"
 
 
-def on_device(kernel, case, arguments):
-    """Call a kernel on copies of its tensors in the device's memory; tables stay NumPy arrays."""
-    tensors = [
-        isinstance(a, np.ndarray) and (a.dtype.kind == "f" or case.op == "max_pool2d_backward")
-        for a in arguments.inputs
-    ]
-    outputs = [target.to_device(np.full_like(a, -77)) for a in arguments.outputs]
-    inputs = [
-        target.to_device(a) if tensor else a for a, tensor in zip(arguments.inputs, tensors, strict=True)
-    ]
-    dispatch.load(kernel).kernel(*outputs, *inputs)
-    for before, after, tensor in zip(arguments.inputs, inputs, tensors, strict=True):
-        if tensor:
-            assert_bits(target.to_host(after), before, "an input")
-    return [target.to_host(a) for a in outputs]
-
-
-def expected(case, arguments):
-    want = [np.empty_like(a) for a in arguments.outputs]
-    reference(case.op)(*want, *arguments.inputs)
-    return want
-
-
 def check(case, kind, dtypes=DTYPES, kernels=CUDA):
     """Compare CUDA kernels of the case's operation with the reference, and a second run with the first."""
     for dtype in dtypes:
         arguments = case.arguments(dtype, kind)
-        want = expected(case, arguments)
+        want = run(reference(case.op), arguments)
         for kernel in (k for k in kernels if k.op == case.op):
-            got = on_device(kernel, case, arguments)
-            for number, (g, w, bound) in enumerate(zip(got, want, arguments.bounds, strict=True)):
-                assert_close(g, w, bound, f"{kernel_id(kernel)}, output {number}")
+            got = run(load(kernel), arguments)
+            assert_outputs(got, want, arguments.bounds)
             if dtype == dtypes[0]:
-                for g, again in zip(got, on_device(kernel, case, arguments), strict=True):
+                for g, again in zip(got, run(load(kernel), arguments, poison=1), strict=True):
                     assert_bits(again, g, f"{kernel_id(kernel)}, run again")
 
 
@@ -122,11 +98,9 @@ def test_statistics_that_are_easily_lost(kernel, dtype):
         (10000 + 2.0**-9 * np.resize([1.0, -1.0], MANY // 2 * 2), 10000.0, 2.0**-18),
     ):
         x = values.astype(dtype).reshape(1, 1, 1, -1)
-        outputs = [target.to_device(a) for a in (np.empty_like(x), np.empty(1), np.empty(1))]
+        y, got_mean, got_var = np.empty_like(x), np.empty(1), np.empty(1)
         one = np.ones((1, 1), dtype)
-        tensors = (target.to_device(a) for a in (x, one, 0 * one))
-        dispatch.load(kernel).kernel(*outputs, *tensors, 1e-30)
-        y, got_mean, got_var = map(target.to_host, outputs)
+        load(kernel)(y, got_mean, got_var, x, one, 0 * one, 1e-30)
         assert_close(got_mean, np.array([mean]), 4 * np.finfo(np.float64).eps * mean, "mean")
         # A mean off by 4 ulps (7e-12) moves deviations of 2e-3 by 4e-9 of their size.
         assert_close(got_var, np.array([var]), 1e-8 * var, "var")
