@@ -69,9 +69,9 @@ def test_normalisation_across_chunks(case):
 
 
 def test_the_chunks_are_many():
-    assert chunks.chunks_of(1, 2, MANY).count >= 4
-    assert chunks.chunks_of(5 * HIGH, 2, 7).count >= 5
-    assert chunks.chunks_of(1, 3, chunks.CELLS, fewest=True).count == 1
+    assert chunks.chunks_of(1, 2, MANY).number >= 4
+    assert chunks.chunks_of(5 * HIGH, 2, 7).number >= 5
+    assert chunks.chunks_of(1, 3, chunks.CELLS, fewest=True).number == 1
 
 
 @pytest.mark.parametrize("N", [1, 2, 31, 300])
@@ -80,7 +80,7 @@ def test_the_chunks_are_many():
 def test_chunks_cover_a_statistic_once_and_fit(N, G, L):
     cut = chunks.chunks_of(N, G, L)
     covered = np.zeros((N, L), int)
-    for chunk in range(cut.count):
+    for chunk in range(cut.number):
         n, c = chunk // cut.pieces * cut.runs, chunk % cut.pieces * cut.columns
         covered[n : n + cut.runs, c : c + cut.columns] += 1
         turns = -(-cut.columns // target.THREADS)

@@ -44,8 +44,6 @@ def bands_of(P: int, reach: np.ndarray, H: int, W: int, width: int) -> Bands | N
     Returns None where what a single row reads is too large for shared memory.
 
     >>> reads = np.array([[0, 2], [2, 4], [4, 6]])
-    >>> bands_of(100, reads, 6, 6, 3).planes
-    100
     >>> bands_of(1, reads, 6, 3000, 1500).reach
     array([[0, 2],
            [2, 4],

@@ -38,7 +38,7 @@ class Chunks(NamedTuple):
     runs: int  # of a chunk
     columns: int  # cells of each run
     pieces: int  # chunks that share a run
-    count: int
+    number: int
 
 
 def chunks_of(N: int, G: int, L: int, fewest: bool = False, slots: int = SLOTS) -> Chunks:

@@ -41,7 +41,7 @@ def normalize_given(y, x, mean, invstd, weight, bias):
     N, G, P, S = x.shape
     cut = chunks_of(N, G, P * S)
     tensors = flat(y), flat(x), mean, invstd, flat(weight), flat(bias)
-    launch(_scale, grid_for(cut.count * G, 1), THREADS, *tensors, N, P, S, *cut)
+    launch(_scale, grid_for(cut.number * G, 1), THREADS, *tensors, N, P, S, *cut)
 
 
 # --- backward: what is summed --------------------------------------------------------------
@@ -176,7 +176,7 @@ def normalize_backward(dx, dweight, dbias, dy, x, weight, mean, invstd):
     """Gradients for x (N, G, P, S), weight and bias (W, P), where the statistics depend on x."""
     N, G, P, S = x.shape
     tensors = flat(dy), flat(x), flat(weight), mean, invstd
-    if chunks_of(N, G, P * S, fewest=True, slots=BATCH).count == 1:
+    if chunks_of(N, G, P * S, fewest=True, slots=BATCH).number == 1:
         sums = workspace(2 * G, float).reshape(1, 2, G)
         launch(_gradient_at_once, grid_for(G, 1), THREADS, flat(dx), sums, *tensors, N, P, S)
         if P == 1:

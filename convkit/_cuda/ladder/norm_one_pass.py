@@ -43,7 +43,7 @@ def norm_one_pass(y, mean, var, x, weight, bias, eps, N, P, S):
 def normalize(y, mean, var, x, weight, bias, eps):
     """Normalise x (N, G, P, S) by its own statistics, which go to mean and var (G,)."""
     N, G, P, S = x.shape
-    if chunks_of(N, G, P * S, fewest=True).count > 1:
+    if chunks_of(N, G, P * S, fewest=True).number > 1:
         norm_two_levels.normalize(y, mean, var, x, weight, bias, eps)
         return
     tensors = flat(y), mean, var, flat(x), flat(weight), flat(bias)
