@@ -40,6 +40,6 @@ def conv2d_grad_b(db, dy):
     """Gradient of conv2d for b: db (OC,) from dy (N, OC, OH, OW)."""
     N, OC, OH, OW = dy.shape
     chunks = chunks_of(N, OC, OH * OW)
-    partial = workspace(OC * chunks.count, "float64")
-    launch(sum_runs, grid_for(OC * chunks.count, 1), THREADS, partial, flat(dy), N, OC, OH * OW, *chunks)
-    launch_each(sum_chunks, OC, db, partial, chunks.count)
+    partial = workspace(OC * chunks.number, "float64")
+    launch(sum_runs, grid_for(OC * chunks.number, 1), THREADS, partial, flat(dy), N, OC, OH * OW, *chunks)
+    launch_each(sum_chunks, OC, db, partial, chunks.number)
