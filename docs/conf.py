@@ -50,7 +50,9 @@ html_static_path = ["_static"]
 html_css_files = ["convkit.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {page: [] for page in ("index", "reading", "arithmetic/*", "contributing", "changelog")}
+html_sidebars = {
+    page: [] for page in ("index", "reading", "arithmetic/*", "ladders/*", "contributing", "changelog")
+}
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
