@@ -1,30 +1,20 @@
-"""The CUDA streaming kernels where the contract's small cases do not lead: across blocks, chunks and bands.
-
-How many threads a block has, and how large a piece of its work is, depends on the device; so sizes here are
-counted in those of the kernels, in Numba's simulator as on a GPU.
-"""
+"""The CUDA streaming kernels on the cases of :mod:`cuda_cases`, beyond those of the contract."""
 
 import numpy as np
 import pytest
 from comparator import assert_bits, assert_close, assert_equal
-from kernel_cases import (
-    Case,
-    avg_pool_cases,
-    channel_mean_cases,
-    dropout_cases,
-    max_pool_cases,
-    normalize_cases,
-    pad_cases,
-)
+from kernel_cases import Case
 from test_contract import assert_outputs, kernel_id, load, reference, run
 
 from convkit import dispatch
-from convkit.geometry import max_pool_windows, pool_windows
+from convkit.geometry import pool_windows
 
 if dispatch.why_not("cuda"):
     pytest.skip(f"cuda: {dispatch.why_not('cuda')}", allow_module_level=True)
 
-from convkit._cuda import bands, chunks, dropout, parameters, pooling, target
+from cuda_cases import HIGH, MANY, NORMALIZED, OTHERS, POOLED, TALL, TOO_LARGE, TOO_WIDE, WIDE
+
+from convkit._cuda import bands, chunks, pooling, target
 
 CUDA = [k for k in dispatch.KERNELS if k.backend == "cuda"]
 DTYPES = "float32", "float64"
@@ -49,20 +39,8 @@ def named(cases: list[Case]):
 
 # --- normalisation: statistics of many chunks ------------------------------------------------
 
-MANY = 3 * chunks.CELLS + 5
-HIGH = chunks.CELLS // 7 + 1  # runs of 7 that are more than a chunk
-CUT = [
-    normalize_cases("long-run", 1, 2, 1, MANY, 2),
-    normalize_cases("many-runs", 5 * HIGH, 2, 1, 7, 2),
-    normalize_cases("long-and-many", 3, 1, 1, chunks.CELLS - 1, 1),
-    normalize_cases("long-row", 1, 3, chunks.CELLS + 3, 1, 1),
-    normalize_cases("wide-group", 1, 4, 5, chunks.CELLS // 2, 2),
-    normalize_cases("many-statistics", 1, target.THREADS + 1, 1, 2, 1),
-    normalize_cases("many-rows", 1, 4 * parameters.BLOCKS + 3, 2, 1, 1),
-]
 
-
-@named([case for cases in CUT for case in cases])
+@named(NORMALIZED)
 def test_normalisation_across_chunks(case):
     # Bounds are for small cases: a naive sum of so many doubles in a row rounds more than they allow.
     check(case, "reals", kernels=[k for k in CUDA if k.algorithm != "naive"])
@@ -111,23 +89,6 @@ def test_statistics_that_are_easily_lost(kernel, dtype):
 # --- pooling: bands, planes in stacks, and windows too large for shared memory ------------------
 
 
-def pools(P, size, k, s, p=(0, 0)):
-    name = f"{P}x{size}-{k}-{s}-{p}".replace(" ", "")
-    average = [pool_windows(*axis) for axis in zip(size, k, s, p, strict=True)]
-    maximum = [max_pool_windows(*axis) for axis in zip(size, k, s, p, strict=True)]
-    return avg_pool_cases(name, P, average, size) + max_pool_cases(name, P, maximum, size)
-
-
-WIDE = target.THREADS + 3
-TALL = bands.CELLS // WIDE + 2  # rows of which a plane is too large for shared memory
-POOLED = [
-    # but not its gradient of any indices, for which each cell looks at all outputs
-    *(c for c in pools(1, (TALL, WIDE), (3, 3), (2, 2), (1, 1)) if c.op != "max_pool2d_backward"),
-    *pools(5, (9, WIDE), (2, 2), (2, 2)),
-    *pools(67, (5, 7), (3, 2), (2, 1), (1, 0)),
-]
-
-
 @named(POOLED)
 def test_pooling_in_bands_and_stacks(case):
     check(case, "integers", ["float32"])
@@ -139,17 +100,14 @@ def test_planes_are_cut_and_stacked():
     assert bands.bands_of(67 * bands.BLOCKS, np.array([[0, 5]]), 5, 7, 7).planes > 1
 
 
-@named(pools(1, (3, bands.CELLS // 2), (3, 2), (1, bands.CELLS // 16)))
+@named(TOO_LARGE)
 def test_pooling_of_windows_that_do_not_fit(case):
     assert bands.bands_of(1, np.array([[0, 3]]), 3, bands.CELLS // 2, 9) is None
     check(case, "integers", ["float32"], [k for k in CUDA if k.algorithm == "direct"])
 
 
 def test_a_gradient_of_rows_that_do_not_fit():
-    W = bands.CELLS + 1
-    windows = [pool_windows(2, 1, 1), pool_windows(W, 1, 1)]
-    (case,) = (c for c in avg_pool_cases("row", 1, windows, (2, W)) if c.op == "avg_pool2d_backward")
-    check(case, "integers", ["float32"])
+    check(TOO_WIDE, "integers", ["float32"])
 
 
 def test_indices_tell_the_gradient_where_to_look():
@@ -171,14 +129,6 @@ def test_indices_tell_the_gradient_where_to_look():
 # --- the others ------------------------------------------------------------------------------
 
 
-@named(
-    [
-        *pad_cases(3, (37, target.THREADS // 4), ((2, 3), (1, 4)), "reflect", 0.0),
-        *pad_cases(5, (3, 4), ((9, 7), (6, 11)), "circular", 0.0),  # every cell shown several times
-        *channel_mean_cases(3, 2 * target.THREADS + 1, target.THREADS + 1),
-        *dropout_cases(130, dropout.COLUMNS + 3, 5, 2**31, 2.0),
-        *dropout_cases(64 * target.THREADS + 1, 1, 2**63 + 7, 2**30, 1.25),
-    ]
-)
+@named(OTHERS)
 def test_more_than_a_block_has_threads(case):
     check(case, "integers")
