@@ -132,3 +132,13 @@ def test_indices_tell_the_gradient_where_to_look():
 @named(OTHERS)
 def test_more_than_a_block_has_threads(case):
     check(case, "integers")
+
+
+def test_numbers_beyond_float32_are_infinite():
+    x, tables = np.ones((1, 2, 2), np.float32), (np.array([-1, 0, 1]), np.array([0, 1]))
+    (pad,), (drop,) = ([k for k in CUDA if k.op == op] for op in ("pad2d", "dropout"))
+    padded, dropped = np.empty((1, 3, 2), np.float32), np.empty((2, 2), np.float32)
+    load(pad)(padded, x, *tables, 1e300)
+    load(drop)(dropped, x[0], 0, 0, 1e300)
+    assert_equal(padded, np.array([[[np.inf, np.inf], [1, 1], [1, 1]]], np.float32))
+    assert_equal(dropped, np.full((2, 2), np.inf, np.float32))

@@ -80,7 +80,8 @@ def _mask(mask, seed, threshold):
 def dropout(y, x, seed, threshold, scale):
     """Keep, scaled, or set to zero whole units: the rows of x (U, B)."""
     U, B = x.shape
-    numbers = np.uint64(seed), np.uint64(threshold), x.dtype.type(scale)
+    with np.errstate(over="ignore"):  # beyond float32 it is infinite, as in every backend
+        numbers = np.uint64(seed), np.uint64(threshold), x.dtype.type(scale)
     if B == 1:
         launch_each(_elements, -(-U // GROUP) * LANES, flat(y), flat(x), *numbers)
     else:
