@@ -233,7 +233,8 @@ def main() -> None:
         major, minor = map(int, cc.split("."))
         rows += compiled(noted, (major, minor))
     for row in rows:
-        takes = f"{row['registers']:4d} registers x {row['threads']:3d} threads, {row['shared bytes']:5d} B shared"
+        takes = f"{row['registers']:4d} registers x {row['threads']:3d} threads"
+        takes += f", {row['shared bytes']:5d} B shared"
         lost = f"{row['spilled bytes']} B spilled, {row['stack bytes']} B stack"
         print(f"{takes}, {lost}  {row['cc']} {row['kernel']} {'/'.join(row['types'])}  ({row['lines']})")
     if options.json:

@@ -23,7 +23,7 @@ GROUPS = {
     "pooling": (["test_contract.py"], "cuda and (pool2d or pad2d or channel_mean)"),
     "normalisation": (["test_contract.py"], "cuda and (normalize or dropout)"),
     "streaming": (["test_cuda_streaming.py"], ""),
-    "arrays": (["test_cuda_arrays.py", "test_cuda_gpu_script.py"], ""),
+    "arrays": (["test_cuda_arrays.py"], ""),
 }
 IN_A_SIMULATOR = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
@@ -66,6 +66,43 @@ def test_without_a_device_every_call_says_so():
             call()
         assert str(caught.value) == f"cuda: {reason}"
     assert convkit.show_config()["backends"]["cuda"] == reason
+
+
+# --- the script for a machine that has one -----------------------------------------------------
+
+
+def test_the_gpu_script_in_the_simulator(tmp_path):
+    command = [sys.executable, "-W", "ignore::RuntimeWarning", str(TESTS.parent / "benchmarks" / "gpu.py")]
+    done = subprocess.run(
+        [*command, "--simulate", "--out", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["failures"] == report["left out"] == []
+    lines = {f"{k.op} {k.algorithm}" for k in dispatch.KERNELS if k.backend == "cuda"}
+    assert report["checks"].keys() == lines
+    assert min(report["checks"].values()) >= 3
+    timed = {f"{row['op']} {row['algorithm']}" for row in report["rows"]}
+    assert lines - timed <= {"max_pool2d_backward direct"}  # whose indices the contract draws at random
+    table = (tmp_path / "gpu.md").read_text()
+    assert table.startswith("# convkit on Numba's simulator")
+    assert all(f"| {row['case']} |" in table for row in report["rows"])
+
+
+def test_a_failing_kernel_is_reported_and_passed_by(capsys):
+    sys.path.insert(0, str(TESTS.parent / "benchmarks"))
+    gpu = import_module("gpu")
+    run = gpu.Run.__new__(gpu.Run)
+    run.failures = []
+
+    def fails():
+        raise AssertionError("3 of 4 elements are wrong")
+
+    assert run.attempt("works", lambda: None)
+    assert not run.attempt("breaks", fails)
+    assert "FAILED breaks" in capsys.readouterr().out
+    assert len(run.failures) == 1
+    assert "3 of 4 elements are wrong" in run.failures[0]
 
 
 # --- compiled for GPUs that are not here -------------------------------------------------------
