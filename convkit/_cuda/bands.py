@@ -20,11 +20,12 @@ from .target import SIMULATED, THREADS, cuda, grid_for, jit, launch, uint64
 __all__ = ["CELLS", "Bands", "bands_of", "launch_bands", "stage"]
 
 CELLS = 6144
-"""Cells of shared memory: 24 KiB in float32, so that nine blocks share a multiprocessor's 227 KiB; in
-float64 the 48 KiB that a block may have."""
+"""Cells of shared memory: in float32 24 KiB, of which a multiprocessor has room for more blocks than its
+registers have; in float64 the 48 KiB that a block may have."""
 
 BLOCKS = 2 if SIMULATED else 2048
-"""Blocks to cut a result into, if each still has work for all its threads: twice what an H200 holds."""
+"""Blocks to cut a result into, if each still has work for all its threads: some for each of the 400 to
+1000 places that an H200 has for them."""
 
 BATCH = 8
 """Cells that a thread loads before it stores the first, so that these loads do not wait for one another."""

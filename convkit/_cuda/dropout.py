@@ -5,8 +5,8 @@
 Units come in groups of 64, served by 16 counters (see convkit/dispatch.py): thread i of 16 makes
 counter i of its group, whose words belong to units i, i + 16, i + 32 and i + 48. So the 16 threads of a
 group read and write 16 neighbours at a time, and ten rounds of Philox, some 80 instructions, are
-shared by four units: 20 for the 8 bytes that a unit of one float32 moves. An H200 has time for some
-50 while they travel.
+shared by four units: 20 for the 8 bytes that a unit of one float32 moves. An H200 has time for 60 while
+they travel.
 
 Where a unit is a row of B elements, a block draws a group's bits once, for all to see, and its
 threads then run along the rows.

@@ -8,7 +8,7 @@
 Chunks and threads are as in chunks.py, sums in double and in a fixed order. Where a block's threads have
 registers for a whole statistic, the gradient reads dy and x once, and moves the 12 bytes a float that are
 necessary. Else it reads them twice, once to sum and once to write, 20 bytes; the second kernel reads
-first what the first one read last, of which the L2 cache may still have some 40 MB.
+first what the first one read last, part of which may still be in the L2 cache.
 
 The forward kernels are the ladder's: see ladder/norm_one_pass.py. The sums for weight and bias, where
 they are not those of the statistics, are in parameters.py.

@@ -7,7 +7,7 @@ chunks by Chan's formula, every block again for itself, which is cheaper than on
 normalises.
 
 So x is read twice and y written once: 12 bytes a float where there were 16. Chunks go to the second kernel in
-reverse order, as what was read last may still be in the L2 cache (50 MB on an H200). Merging is in a fixed
+reverse order, as what was read last may still be in the L2 cache. Merging is in a fixed
 order on both levels. What is left: one read too many, for statistics that a block could hold.
 """
 
