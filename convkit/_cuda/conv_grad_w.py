@@ -153,7 +153,7 @@ def conv2d_grad_w(dw, dy, x, ih_of, iw_of, SH, SW, DH, DW):
     if is_thin(M):
         launch(weight_kernel, grid_for(OC * K, 1), THREADS, flat(dw), dy, x, *tables, SH, SW, G)
         return
-    tile = tiles(dw.dtype)[-1]  # two blocks of it fit a multiprocessor
+    tile = tiles(dw.dtype)[-1]  # the larger one leaves registers for one block alone
     blocks = -(-M // tile.BM) * -(-K // tile.BN) * G
     most = max(1, pixels // LEAST)  # chunks
     chunk = -(-pixels // min(most, max(1, 2 * BUSY // blocks)))
