@@ -28,6 +28,7 @@ NORMALIZED = [
     case
     for cases in (
         normalize_cases("long-run", 1, 2, 1, MANY, 2),
+        normalize_cases("more-chunks-than-threads", 1, 1, 1, target.THREADS * chunks.CELLS + 1, 1),
         normalize_cases("many-runs", 5 * HIGH, 2, 1, 7, 2),
         normalize_cases("long-and-many", 3, 1, 1, chunks.CELLS - 1, 1),
         normalize_cases("long-row", 1, 3, chunks.CELLS + 3, 1, 1),
