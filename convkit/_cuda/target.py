@@ -24,6 +24,7 @@ arrays, to be sent over by :func:`table`. All work is put on :func:`stream`, the
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -74,6 +75,26 @@ SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
 if SIMULATED:
     from numba.cuda.simulator import kernel as _simulator
+    from numba.np.numpy_support import as_dtype
+
+    class _Shared:
+        """Shared arrays as the simulator has them, told apart by the line that asks; but asked one by one.
+
+        Of two threads that come first at the same time, the simulator can give each an array of its own.
+        """
+
+        lock = threading.Lock()
+
+        def array(self, shape: Any, dtype: Any) -> np.ndarray:
+            arrays = _simulator._get_kernel_context().shared._allocations
+            caller = sys._getframe(1)
+            line = caller.f_code.co_filename, caller.f_lineno
+            if isinstance(dtype, numba.types.Type):
+                dtype = as_dtype(dtype)
+            with self.lock:
+                if line not in arrays:
+                    arrays[line] = np.empty(shape, dtype)
+                return arrays[line]
 
     class _Inside:
         """The simulator's ``cuda`` for whoever asks: of the kernel that runs, else of the host.
@@ -82,6 +103,8 @@ if SIMULATED:
         is in that function. Where device functions of another module meet at a barrier, the first
         thread to leave would take it away from the others.
         """
+
+        shared = _Shared()
 
         def __getattr__(self, name: str) -> Any:
             inside = _simulator._get_kernel_context()
