@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from kernel_cases import (
     Case,
+    Output,
     avg_pool_cases,
     channel_mean_cases,
     conv_cases,
@@ -77,6 +78,15 @@ def conv_peers(c: Convolution) -> dict[str, Peer]:
     return {"conv2d": forward, "conv_transpose2d": backward(0), "conv2d_grad_w": backward(1)}
 
 
+def max_backward(planes: int, H: int, windows: np.ndarray) -> Case:
+    """Return a gradient of max pooling in which each window's maximum was its first cell."""
+    first = windows[:, 0]
+    shape = (planes, len(first), len(first))
+    indices = np.ascontiguousarray(np.broadcast_to(first[:, None] * H + first, shape))
+    outputs = [Output((planes, H, H))]
+    return Case("max_pool2d_backward", "first cells", lambda draw: (outputs, [draw(shape), indices]))
+
+
 def convolutions(simulate: bool) -> Iterator[Timed]:
     """Yield ResNet-50's and VGG-16's layers forward, and ResNet-50's backward, at batch 32."""
     batch, shrink = (1, 7) if simulate else (32, 1)
@@ -120,7 +130,9 @@ def streaming(simulate: bool) -> Iterator[Timed]:
             peer = functional("avg_pool2d", k, s, (k - 1) // 2) if case.op == "avg_pool2d" else None
             yield Timed(f"{case.op} {k}/{s}", case, peer)
         for case in max_pool_cases(f"{k}/{s}", planes, maximum, size):
-            if case.op != "max_pool2d_backward":  # its test's indices are scattered as no pooling's are
+            if case.op == "max_pool2d_backward":  # its test's indices are scattered as no pooling's are
+                yield Timed(f"{case.op} {k}/{s}", max_backward(planes, H, maximum[0]), None)
+            else:
                 indices = case.op == "max_pool2d_indices"
                 peer = functional("max_pool2d", k, s, (k - 1) // 2, return_indices=indices)
                 yield Timed(f"{case.op} {k}/{s}", case, peer)
