@@ -98,6 +98,9 @@ def runs_on(kernel: Kernel, size: str) -> bool:
 
 
 PAIRS = [
-    (t, k) for t in timed() for k in KERNELS if k.op == t.case.op and runs_on(k, t.size) and serves(k, t.case)
+    (t, k)
+    for t in timed()
+    for k in KERNELS
+    if k.op == t.case.op and k.backend != "cuda" and runs_on(k, t.size) and serves(k, t.case)
 ]
 """What is timed, in an order in which the kernels of one case follow one another."""

@@ -16,7 +16,7 @@ try:
 except _PackageNotFoundError:
     __version__ = "0+unknown"
 
-from . import explain, geometry, layers
+from . import cuda, explain, geometry, layers
 from .checker import check
 from .conv import conv1d, conv1d_backward, conv2d, conv2d_backward
 from .conv_plan import ConvGradients
@@ -120,6 +120,7 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "convolution_operator",
+    "cuda",
     "dropout",
     "dropout2d",
     "dropout2d_backward",

@@ -3,37 +3,54 @@ has the kind of what came in.
 
 NumPy arrays go straight through. Anything else that speaks DLPack (a PyTorch tensor on the CPU,
 say) is read without a copy, and the result is handed back by the same library's ``from_dlpack``;
-no framework is imported here that the caller has not imported already.
+no framework is imported here that the caller has not imported already. Arrays in a GPU's memory stay
+there: the same functions run on them by CUDA kernels (:mod:`convkit.place`).
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from . import border
 from .border import FLOATS, is_key, is_operand, is_vector, small, takes
+from .dispatch import BackendUnavailable, why_not
 from .geometry import LARGEST, check_allocation, option, whole
+from .place import cuda_arrays, here, on_device
 
 __all__ = [
     "IntOrInts",
     "any_array",
+    "constant",
+    "copied",
+    "copy",
+    "empty",
+    "fill",
     "finish",
     "flag",
     "fraction",
+    "full",
+    "is_array",
     "key",
+    "local",
     "number",
+    "on_gpu",
     "operand",
     "output",
     "same_dtype",
     "shape_of",
     "vector",
+    "zeros",
 ]
 
 IntOrInts = int | Sequence[int]
+
+CUDA_MEMORY = (2, 13)  # DLPack's numbers for it: of a device, and managed
 
 SMALL = 2**16  # elements: what fits any machine, so that a small call need not ask how large this one is
 
@@ -41,7 +58,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def any_array(function: F) -> F:
-    """Let `function`, written for NumPy arrays, take any DLPack array and return the same kind.
+    """Let `function`, written for NumPy arrays, take arrays of any kind and return the same kind.
 
     It must refuse what is no NumPy array by a TypeError, before it has changed anything: then it is
     called again with views. So NumPy arrays, the usual case, are not looked at twice.
@@ -52,15 +69,49 @@ def any_array(function: F) -> F:
         try:
             return function(*args, **kwargs)
         except TypeError:
-            if not any(map(_is_foreign, (*args, *kwargs.values()))):
+            given = (*args, *kwargs.values())
+            if here.device is not None or not any(map(_is_foreign, given)):
                 raise
+        if any(map(on_gpu, given)):
+            return _through_device(function, args, kwargs)
         return _through_numpy(function, args, kwargs)
 
     return cast("F", wrapper)
 
 
 def _is_foreign(value: object) -> bool:
-    return hasattr(value, "__dlpack__") and not isinstance(value, np.ndarray | np.generic)
+    if isinstance(value, np.ndarray | np.generic):
+        return False
+    return hasattr(value, "__dlpack__") or on_gpu(value)
+
+
+def on_gpu(value: Any) -> bool:
+    """Tell whether a value is an array in a CUDA device's memory."""
+    if hasattr(type(value), "__dlpack_device__"):
+        return value.__dlpack_device__()[0] in CUDA_MEMORY and not isinstance(value, np.ndarray)
+    return hasattr(value, "__cuda_array_interface__") or getattr(value, "__cuda_ndarray__", False) is True
+
+
+def _through_device(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+    """Call `function` on views of device arrays, where :data:`here` stands in for NumPy."""
+    if reason := why_not("cuda"):
+        raise BackendUnavailable(f"cuda: {reason}")
+    named = inspect.signature(function).bind(*args, **kwargs).arguments
+    there = {name: value for name, value in named.items() if on_gpu(value)}
+    for name, value in named.items():
+        if isinstance(value, np.ndarray) or (name not in there and _is_foreign(value)):
+            raise TypeError(
+                f"{', '.join(there)} on a GPU and {name} in main memory: nothing is moved in silence, "
+                f"convkit.cuda.to_device({name}) copies it there"
+            )
+    visit = cuda_arrays().Visit(next(iter(there.values())))
+
+    def view(value: Any) -> Any:
+        return visit.view(value) if on_gpu(value) else value
+
+    with visit.open() as device, on_device(device):
+        result = function(*map(view, args), **{name: view(value) for name, value in kwargs.items()})
+        return visit.back(result)
 
 
 def _through_numpy(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -90,7 +141,7 @@ def _view(value: Any) -> Any:
         return value
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
     device, _ = value.__dlpack_device__()
-    if device != 1:  # kDLCPU
+    if device != 1:  # the CPU
         raise TypeError(f"{kind} is not in this machine's main memory (DLPack device {int(device)})")
     try:
         return np.from_dlpack(value)
@@ -122,6 +173,8 @@ def operand(x: Any, name: str) -> np.ndarray:
     """
     if is_operand(x):
         return x
+    if here.device is not None:
+        return here.device.operand(x, name)
     if type(x) is not np.ndarray:
         if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
             hint = f": np.array({name}, np.float32) makes one" if isinstance(x, list | tuple) else ""
@@ -195,7 +248,7 @@ def key(value: Any, name: str) -> Any:
 
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]:
     """Return the shape of an array, or `x` itself where it is a shape that stands for one."""
-    if isinstance(x, np.ndarray):
+    if is_array(x):
         return x.shape
     if isinstance(x, tuple | list) and all(isinstance(n, int | np.integer) for n in x):
         shape = tuple(int(n) for n in x)
@@ -218,6 +271,8 @@ def output(
     TypeError, ValueError
         If `out` is not a writable array of that shape and dtype.
     """
+    if here.device is not None:
+        return here.device.output(shape, dtype, out, inputs, name)
     if out is None:
         if (y := small(shape, dtype, SMALL)) is not None:
             return y
@@ -242,5 +297,59 @@ def finish(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
     """Return the caller's `out` holding the result `y`, or `y` where there was none."""
     if out is None or y is out:
         return y
-    out[...] = y
+    copy(out, y)
     return out
+
+
+# --- what NumPy does for arrays of its own, and the stand-in for those of a device --------------
+
+
+def is_array(x: Any) -> bool:
+    """Tell whether x is an array where this call works."""
+    return isinstance(x, np.ndarray) or (here.device is not None and here.device.is_array(x))
+
+
+def local() -> Any:
+    """Return what answers the questions of :mod:`convkit.border` about arrays where this call works."""
+    return border if here.device is None else here.device
+
+
+def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Return a new array with anything in it."""
+    return np.empty(shape, dtype) if here.device is None else here.device.empty(shape, dtype)
+
+
+def zeros(shape: Sequence[int], dtype: Any) -> np.ndarray:
+    """Return a new array of zeros."""
+    return np.zeros(shape, dtype) if here.device is None else here.device.full(shape, 0, dtype)
+
+
+def full(shape: Sequence[int], value: float, dtype: Any) -> np.ndarray:
+    """Return a new array of one value."""
+    return np.full(shape, value, dtype) if here.device is None else here.device.full(shape, value, dtype)
+
+
+def fill(y: np.ndarray, value: float) -> None:
+    """Put one value into all cells of y."""
+    if here.device is None:
+        y.fill(value)
+    else:
+        here.device.fill(y, value)
+
+
+def copy(y: np.ndarray, x: np.ndarray) -> None:
+    """Copy x into y, which has the same shape."""
+    if here.device is None:
+        y[...] = x
+    else:
+        here.device.copy(y, x)
+
+
+def copied(x: np.ndarray) -> np.ndarray:
+    """Return a copy of x."""
+    return x.copy() if here.device is None else here.device.copied(x)
+
+
+def constant(made: np.ndarray) -> np.ndarray:
+    """Return an array that was made once for many calls, where this call works."""
+    return made if here.device is None else here.device.constant(made)

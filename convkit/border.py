@@ -14,18 +14,21 @@ import numpy as np
 from . import _ext
 
 __all__ = [
+    "doubles",
     "filled",
     "given_statistics",
     "invstd_of",
     "is_key",
     "is_operand",
     "is_vector",
+    "mean_of_rows",
     "move",
     "overlap",
     "seen",
     "small",
     "takes",
     "vector_seen",
+    "writeable",
 ]
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
@@ -96,6 +99,11 @@ def filled(
     return y
 
 
+def doubles(v: np.ndarray) -> np.ndarray:
+    """Return a vector in float64, itself where it is that already."""
+    return v.astype(np.float64, copy=False)
+
+
 def invstd_of(var: np.ndarray, eps: float) -> np.ndarray:
     """Return 1/sqrt(var + eps) in float64; infinity for a constant channel with eps 0: it was asked for."""
     with np.errstate(divide="ignore"):
@@ -107,6 +115,16 @@ def given_statistics(mean: np.ndarray, var: np.ndarray, eps: float) -> tuple[np.
     if (least := np.fmin.reduce(var)) < 0:
         raise ValueError(f"running_var must be at least 0, got {least}")
     return mean.astype(np.float64), invstd_of(var, eps)
+
+
+def writeable(v: np.ndarray) -> bool:
+    """Tell whether an array may be written."""
+    return v.flags.writeable
+
+
+def mean_of_rows(x: np.ndarray) -> np.ndarray:
+    """Return the mean of each column of a matrix."""
+    return x.mean(axis=0)
 
 
 def move(running: np.ndarray, batch: np.ndarray, factor: float, scale: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, finish, key, operand, output, same_dtype, shape_of
+from .arrays import IntOrInts, any_array, finish, is_array, key, operand, output, same_dtype, shape_of
 from .conv_plan import (
     ConvGradients,
     Padding,
@@ -305,7 +305,7 @@ def _conv_backward(
 ) -> ConvGradients:
     grad_y, w = operand(grad_y, "grad_y"), operand(w, "w")
     need_x, need_w, need_b = three_needs(needs)
-    if need_w or isinstance(x, np.ndarray):
+    if need_w or is_array(x):
         x = operand(x, "x")
         same_dtype(grad_y=grad_y, x=x, w=w)
     same_dtype(grad_y=grad_y, w=w)

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import IntOrInts, flag, output, vector
+from .arrays import IntOrInts, constant, empty, flag, full, output, vector
 from .dispatch import pick
+from .place import here
 from .rules import Layer
 
 __all__ = [
@@ -175,13 +176,15 @@ def no_bias(length: int, dtype: np.dtype) -> np.ndarray:
 
 
 def bias_of(b: Any, length: int, dtype: np.dtype) -> np.ndarray:
-    return no_bias(length, dtype) if b is None else vector(b, length, "b", dtype)
+    return constant(no_bias(length, dtype)) if b is None else vector(b, length, "b", dtype)
 
 
 def turned(w: np.ndarray, flip: bool) -> np.ndarray:
     """Return the filters, turned by 180 degrees if they are to be."""
     if not flag(flip, "flip"):
         return w
+    if here.device is not None:
+        return here.device.flipped(w)
     return np.ascontiguousarray(np.flip(w, axis=tuple(range(2, w.ndim))))
 
 
@@ -203,26 +206,24 @@ def run(
     """Run a kernel of conv2d's signature without a bias into a fresh array."""
     result = output(shape, a.dtype, None, ())
     if result.size:
-        kernel(result, a, w.reshape(plan.w), no_bias(shape[1], a.dtype), *plan.tables)
+        kernel(result, a, w.reshape(plan.w), constant(no_bias(shape[1], a.dtype)), *plan.tables)
     return result
 
 
 def grad_w_of(
     kernel: Callable[..., None], shape: tuple[int, ...], dy: np.ndarray, x: np.ndarray, tables: tuple
 ) -> np.ndarray:
-    dw = np.empty(shape, x.dtype)
-    if x.size:
-        kernel(dw, dy, x, *tables)
-    else:
-        dw.fill(0)  # the sum over an empty batch
+    if not x.size:
+        return full(shape, 0, x.dtype)  # the sum over an empty batch
+    dw = empty(shape, x.dtype)
+    kernel(dw, dy, x, *tables)
     return dw
 
 
 def grad_b_of(dy: np.ndarray, backend: str) -> np.ndarray:
-    db = np.empty(dy.shape[1], dy.dtype)
     kernel = pick("conv2d_grad_b", backend)
-    if dy.size:
-        kernel(db, dy)
-    else:
-        db.fill(0)
+    if not dy.size:
+        return full(dy.shape[1:2], 0, dy.dtype)
+    db = empty(dy.shape[1:2], dy.dtype)
+    kernel(db, dy)
     return db

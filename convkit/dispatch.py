@@ -71,6 +71,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from . import _ext
+from .place import here
 from .registry import BACKENDS, KERNELS, Kernel
 from .rules import PREFERENCES, Layer
 from .threads import get_num_threads
@@ -142,7 +143,7 @@ def pick(
         An operation of :data:`convkit.registry.KERNELS`.
     backend : str
         ``"auto"`` takes the first of :data:`convkit.registry.BACKENDS` that can run here and has the
-        algorithm; CUDA runs only if named.
+        algorithm; for arrays on a GPU that is ``"cuda"``, for all others it never is.
     algorithm : str
         ``"auto"`` and ``"fastest"`` choose by the rules of :mod:`convkit.rules`.
     layer : Layer, optional
@@ -154,16 +155,22 @@ def pick(
         If there is no such backend or algorithm, or the algorithm cannot do this layer.
     BackendUnavailable
         If the backend that was named cannot run here.
+    TypeError
+        If the arrays are not where that backend works.
     """
     if not (isinstance(backend, str) and isinstance(algorithm, str)):
         raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
-    call = _last.call = resolve(op, backend, algorithm, layer)
+    call = _last.call = resolve(op, backend, algorithm, layer, here.device is not None)
     return call.kernel
 
 
 @lru_cache(maxsize=4096)
-def resolve(op: str, backend: str, algorithm: str, layer: Layer | None = None) -> Call:
+def resolve(
+    op: str, backend: str, algorithm: str, layer: Layer | None = None, on_device: bool = False
+) -> Call:
     """Return what :func:`pick` would run, without noting it."""
+    if on_device and backend == "auto":
+        backend = "cuda"
     order = PREFERENCES[algorithm](layer) if algorithm in PREFERENCES else (algorithm,)
     kernels = [k for k in KERNELS if k.op == op and k.algorithm in order]
     if not kernels:
@@ -174,6 +181,13 @@ def resolve(op: str, backend: str, algorithm: str, layer: Layer | None = None) -
             raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
         if reason := why_not(backend):
             raise BackendUnavailable(f"{backend}: {reason}")
+        if (backend == "cuda") is not on_device:
+            raise TypeError(
+                f"backend {backend!r} works on arrays in main memory, and these are on a GPU: "
+                "convkit.cuda.to_host copies them"
+                if on_device
+                else "backend 'cuda' works on arrays on a GPU: convkit.cuda.to_device copies them there"
+            )
         having = sorted({k.backend for k in kernels})
         kernels = [k for k in kernels if k.backend == backend]
         if not kernels:
@@ -187,7 +201,7 @@ def resolve(op: str, backend: str, algorithm: str, layer: Layer | None = None) -
     for kernel in sorted(serving, key=lambda k: (order.index(k.algorithm), places.index(k.backend))):
         if backend == kernel.backend or (kernel.backend != "cuda" and not why_not(kernel.backend)):
             return load(kernel)
-    reasons = "; ".join(f"{k.backend}: {why_not(k.backend) or 'runs only if named'}" for k in serving)
+    reasons = "; ".join(f"{k.backend}: {why_not(k.backend) or 'for arrays on a GPU'}" for k in serving)
     raise BackendUnavailable(f"nothing here runs {op} by algorithm {algorithm!r} ({reasons})")
 
 

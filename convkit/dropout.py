@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import any_array, finish, flag, fraction, operand, output
+from .arrays import any_array, copy, fill, finish, flag, fraction, full, is_array, operand, output
 from .dispatch import pick
+from .place import here
 
 __all__ = [
     "Dropout",
@@ -332,9 +333,9 @@ def _dropout(
     y = output(x.shape, x.dtype, out, (x,))
     kernel = pick("dropout", *choice)
     if p == 0:
-        y[...] = x
+        copy(y, x)
     elif p == 1:
-        y.fill(0)  # not 0 * x, which is NaN for an infinite x
+        fill(y, 0)  # not 0 * x, which is NaN for an infinite x
     elif x.size:
         kernel(y.reshape(units), x.reshape(units), seed, _threshold(p), 1 / (1 - p))
     y = finish(y, out)
@@ -344,7 +345,7 @@ def _dropout(
 
 
 def _mask(units: int, p: float, seed: int, backend: str) -> np.ndarray:
-    mask = np.full(units, p < 1)
+    mask = full((units,), p < 1, np.bool_)
     if 0 < p < 1 and units:
         pick("dropout_mask", backend)(mask, seed, _threshold(p))
     return mask
@@ -366,13 +367,17 @@ def _backward(
         raise ValueError("one of seed and mask is needed, to draw the mask of the forward pass again")
     if not training or mask is None:
         return _dropout(grad_y, units, mask_shape, p, training, seed, False, choice, out)
-    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+    if not is_array(mask) or mask.dtype != np.bool_:
         raise TypeError(f"mask must be an array of bool, got {getattr(mask, 'dtype', type(mask).__name__)}")
     if mask.shape != mask_shape:
         raise ValueError(f"mask must have shape {mask_shape}, got {mask.shape}")
     grad_x = output(grad_y.shape, grad_y.dtype, out, (grad_y, mask))
-    grad_x.fill(0)
-    if p < 1:
+    if p == 1:
+        fill(grad_x, 0)
+    elif here.device is not None:
+        here.device.scaled_where(grad_x, grad_y, mask, 1 / (1 - p))
+    else:
+        grad_x.fill(0)
         with np.errstate(over="ignore"):  # a gradient may be infinite, as a kernel's would
             np.multiply(grad_y, grad_y.dtype.type(1 / (1 - p)), out=grad_x, where=mask)
     return finish(grad_x, out)

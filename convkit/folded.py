@@ -9,6 +9,7 @@ import numpy as np
 from .arrays import any_array, flag, operand, vector
 from .geometry import whole
 from .norm_plan import batch_view, check_eps, running_statistics
+from .place import here
 
 __all__ = ["FoldedConv", "fold_batch_norm"]
 
@@ -92,6 +93,8 @@ def fold_batch_norm(
     >>> convkit.fold_batch_norm(w, b, mean, var, eps=0.0)  # x - 2
     FoldedConv(w=array([[[1.]]]), b=array([-2.]))
     """
+    if here.device is not None:
+        raise TypeError("w is on a GPU, and filters are folded in main memory: convkit.cuda.to_host(w)")
     w, eps = operand(w, "w"), check_eps(eps)
     by_channel = _channels_first(w, flag(transposed, "transposed"), whole(groups, "groups", least=1))
     channels = by_channel.shape[0] * by_channel.shape[2]

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from . import border
-from .arrays import any_array, flag, operand
+from .arrays import any_array, flag, local, operand
 from .norm_plan import (
     NormGradients,
     View,
@@ -106,8 +105,9 @@ def instance_norm(
     running = check_running(running_mean, running_var, x.shape[1], x.dtype, **given)
     y, mean, var = normalize(x, view, weight, bias, eps, choice, out)
     if running is not None and x.size:
-        border.move(running[0], mean.reshape(x.shape[:2]).mean(axis=0), factor, 1.0)
-        border.move(running[1], var.reshape(x.shape[:2]).mean(axis=0), factor, values / (values - 1))
+        mean_of, move = local().mean_of_rows, local().move
+        move(running[0], mean_of(mean.reshape(x.shape[:2])), factor, 1.0)
+        move(running[1], mean_of(var.reshape(x.shape[:2])), factor, values / (values - 1))
     return y
 
 

@@ -7,9 +7,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, finish, flag, key, operand, output, same_dtype, shape_of
-from .border import seen
+from .arrays import (
+    IntOrInts,
+    any_array,
+    finish,
+    flag,
+    is_array,
+    key,
+    local,
+    operand,
+    output,
+    same_dtype,
+    shape_of,
+)
 from .dispatch import pick
+from .place import here
 from .pool_plan import PoolPlan, forward, grad_y_of, max_plan
 
 __all__ = ["MaxPool", "max_pool1d", "max_pool1d_backward", "max_pool2d", "max_pool2d_backward"]
@@ -215,6 +227,7 @@ def max_forward(
     where = output(plan.result, INT64, None, ())
     kernel = pick("max_pool2d_indices", backend, algorithm)
     if x.size:
+        seen = local().seen
         kernel(seen(y, plan.y), seen(where, plan.y), seen(x, plan.x), plan.h_windows, plan.w_windows)
     return MaxPool(finish(y, out), where)
 
@@ -245,11 +258,13 @@ def max_backward(
 
 def check_indices(indices: Any, plan: PoolPlan) -> np.ndarray:
     """Return the caller's indices once it is known that each lies inside its plane."""
-    if not isinstance(indices, np.ndarray) or indices.dtype.newbyteorder("=") != np.int64:
+    if not is_array(indices) or indices.dtype.newbyteorder("=") != np.int64:
         kind = getattr(indices, "dtype", type(indices).__name__)
         raise TypeError(f"indices must be an array of int64, got {kind}")
     if indices.shape != plan.result:
         raise ValueError(f"indices must have the output's shape {plan.result}, got {indices.shape}")
+    if here.device is not None:  # a kernel there uses none that lies outside, and to look would take a wait
+        return here.device.indices(indices)
     cells = prod(plan.x[1:])
     if indices.size and (indices.min() < 0 or indices.max() >= cells):
         raise ValueError(

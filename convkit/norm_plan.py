@@ -15,8 +15,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import border
-from .arrays import finish, fraction, number, operand, output, vector
+from .arrays import (
+    constant,
+    empty,
+    fill,
+    finish,
+    fraction,
+    full,
+    local,
+    number,
+    operand,
+    output,
+    vector,
+)
+from .border import is_vector
 from .dispatch import pick
 from .geometry import option, remembered, whole
 
@@ -113,10 +125,10 @@ def affine(
 def _or(value: float, v: Any, name: str, view: View, dtype: np.dtype) -> np.ndarray:
     """Return weight or bias as the kernels see it, or an array of `value` where there is none."""
     if v is None:
-        return _constant(value, view.weight, dtype)
-    if (seen := border.vector_seen(v, view.weight, dtype)) is not None:
+        return constant(_constant(value, view.weight, dtype))
+    if (seen := local().vector_seen(v, view.weight, dtype)) is not None:
         return seen
-    return border.seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
+    return local().seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
 
 
 def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
@@ -146,13 +158,13 @@ def normalize(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return y and the mean and variance of each g, by the statistics of x itself."""
     y = output(x.shape, x.dtype, out, (x, weight, bias))
-    mean, var = np.empty(view.x[1]), np.empty(view.x[1])
     kernel = pick("normalize", *choice)
     if x.size:
-        kernel(border.seen(y, view.x), mean, var, border.seen(x, view.x), weight, bias, eps)
+        mean, var = empty(view.x[1:2], np.float64), empty(view.x[1:2], np.float64)
+        seen = local().seen
+        kernel(seen(y, view.x), mean, var, seen(x, view.x), weight, bias, eps)
     else:  # an empty batch has no statistics
-        mean.fill(np.nan)
-        var.fill(np.nan)
+        mean, var = full(view.x[1:2], np.nan, np.float64), full(view.x[1:2], np.nan, np.float64)
     return finish(y, out), mean, var
 
 
@@ -170,7 +182,8 @@ def normalize_given(
     y = output(x.shape, x.dtype, out, (x, weight, bias))
     kernel = pick("normalize_given", *choice)
     if x.size:
-        kernel(border.seen(y, view.x), border.seen(x, view.x), mean, invstd, weight, bias)
+        seen = local().seen
+        kernel(seen(y, view.x), seen(x, view.x), mean, invstd, weight, bias)
     return finish(y, out)
 
 
@@ -193,14 +206,14 @@ def backward(
     grad_bias = output((values,), x.dtype, None, ())
     kernel = pick(op, *choice)
     if x.size:
+        seen = local().seen
         kernel(
-            border.seen(grad_x, view.x), border.seen(grad_weight, view.weight),
-            border.seen(grad_bias, view.weight), border.seen(grad_y, view.x), border.seen(x, view.x),
-            weight, mean, invstd,
+            seen(grad_x, view.x), seen(grad_weight, view.weight), seen(grad_bias, view.weight),
+            seen(grad_y, view.x), seen(x, view.x), weight, mean, invstd,
         )  # fmt: skip
     else:  # an empty batch teaches nothing
-        grad_weight.fill(0)
-        grad_bias.fill(0)
+        fill(grad_weight, 0)
+        fill(grad_bias, 0)
     return NormGradients(grad_x, grad_weight, grad_bias)
 
 
@@ -223,7 +236,7 @@ def own_statistics(
     """
     one, zero = affine(None, None, view, x.dtype)
     y, mean, var = normalize(x, view, one, zero, eps, (choice[0], "auto"), None)
-    return mean, border.invstd_of(var, eps), y
+    return mean, local().invstd_of(var, eps), y
 
 
 # --- running statistics --------------------------------------------------------------------
@@ -254,12 +267,12 @@ def check_running(
         return None
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         vector(v, channels, name, dtype)
-        if not v.flags.writeable:
+        if not local().writeable(v):
             raise ValueError(f"{name} is read-only, and training updates it in place")
         for other, a in others.items():
-            if a is not None and border.overlap(v, a):
+            if a is not None and local().overlap(v, a):
                 raise ValueError(f"{name} shares memory with {other}, and training updates it in place")
-    if border.overlap(running_mean, running_var):
+    if local().overlap(running_mean, running_var):
         raise ValueError("running_mean and running_var share memory")
     return running_mean, running_var
 
@@ -269,11 +282,11 @@ def running_statistics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and 1/sqrt(var + eps) of evaluation, in float64."""
     channels, statistics = view.weight[0], []
-    if border.is_vector(running_mean, channels, dtype) and border.is_vector(running_var, channels, dtype):
-        return border.given_statistics(running_mean, running_var, eps)
+    if is_vector(running_mean, channels, dtype) and is_vector(running_var, channels, dtype):
+        return local().given_statistics(running_mean, running_var, eps)
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         if v is None:
             raise ValueError(f"evaluation needs {name}: only training, by x's own statistics, can do without")
         statistics.append(vector(v, channels, name, dtype))
     mean, var = statistics
-    return border.given_statistics(mean, var, eps)
+    return local().given_statistics(mean, var, eps)

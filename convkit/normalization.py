@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import border
-from .arrays import any_array, flag, operand, vector
+from .arrays import any_array, flag, local, operand, vector
 from .norm_plan import (
     NormGradients,
     View,
@@ -190,9 +189,10 @@ def _batch_norm(
     )
     y, mean, var = normalize(x, view, gamma, beta, eps, choice, out)
     if running is not None and x.size:  # from an empty batch nothing is learned
-        border.move(running[0], mean, factor, 1.0)
-        border.move(running[1], var, factor, values / (values - 1))
-    return y, mean, border.invstd_of(var, eps)
+        move = local().move
+        move(running[0], mean, factor, 1.0)
+        move(running[1], var, factor, values / (values - 1))
+    return y, mean, local().invstd_of(var, eps)
 
 
 @any_array
@@ -273,4 +273,4 @@ def batch_norm_backward(
 
 def _statistic(v: Any, view: View, name: str) -> np.ndarray:
     v = operand(v, name)
-    return vector(v, view.x[1], name, v.dtype).astype(np.float64, copy=False)
+    return local().doubles(vector(v, view.x[1], name, v.dtype))

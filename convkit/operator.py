@@ -60,6 +60,10 @@ def convolution_operator(
     convolution of (1, 4) into (1, 3): 12 cells, 6 non-zero, 2 free values
     """
     w = operand(w, "w")
+    if not isinstance(w, np.ndarray):
+        raise TypeError(
+            "w must be in main memory, where SciPy's matrices are: convkit.cuda.to_host(w) copies it"
+        )
     rank = w.ndim - 2
     if rank not in (1, 2):
         raise ValueError(

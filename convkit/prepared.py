@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import IntOrInts, any_array, key, operand, vector
+from .arrays import IntOrInts, any_array, copied, key, operand, vector
 from .conv import _conv
 from .conv_plan import Padding, turned
 from .dispatch import last_call
@@ -92,8 +92,8 @@ def prepare_conv2d(
     w = operand(w, "w")
     if w.ndim != 4:
         raise ValueError(f"w must have shape (out channels, in channels / groups, KH, KW), got {w.shape}")
-    w = turned(w, flip).copy()
-    b = None if b is None else vector(b, w.shape[0], "b", w.dtype).copy()
+    w = copied(turned(w, flip))
+    b = None if b is None else copied(vector(b, w.shape[0], "b", w.dtype))
     numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
     options = {name: key(value, name) for name, value in numbers.items()}
     options |= {"padding_mode": padding_mode, "algorithm": algorithm, "backend": backend}

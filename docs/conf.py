@@ -50,7 +50,9 @@ html_static_path = ["_static"]
 html_css_files = ["convkit.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {"*": [], "arithmetic/*": []}  # all but the reference, whose pages are many
+html_sidebars = {
+    page: [] for page in ("*", "arithmetic/*", "check/*", "howto/*", "ladders/*")
+}  # all but the reference
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_theme_options = {
     "navbar_end": ["theme-switcher"],

@@ -24,7 +24,8 @@ ROOT = Path(__file__).parent.parent
 
 
 def test_every_kernel_is_timed():
-    assert {k for _, k in PAIRS} == set(dispatch.KERNELS)
+    """CUDA kernels by benchmarks/gpu.py, which test_cuda.py runs."""
+    assert {k for _, k in PAIRS} == {k for k in dispatch.KERNELS if k.backend != "cuda"}
 
 
 def test_every_operation_is_timed_on_a_tiny_case_and_on_a_layer():

@@ -10,6 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from comparator import assert_bits, assert_close, assert_equal
+from device import SIMULATED, affordable, on_device
 from kernel_cases import CASES, Arguments, serves, spread
 
 from convkit import dispatch, num_threads
@@ -30,7 +31,8 @@ def kernel_id(kernel):
 def load(kernel):
     if reason := dispatch.why_not(kernel.backend):
         pytest.skip(f"{kernel.backend}: {reason}")
-    return dispatch.load(kernel).kernel
+    function = dispatch.load(kernel).kernel
+    return on_device(function, GUARD) if kernel.backend == "cuda" else function
 
 
 def reference(op):
@@ -38,16 +40,21 @@ def reference(op):
     return dispatch.load(line).kernel
 
 
-def every(kernels):
-    """Parametrize by kernel, case that it serves, and dtype."""
+def every(kernels, simulated=DTYPES):
+    """Parametrize by kernel, case that it serves, and dtype; in the simulator by less of them.
+
+    Without a GPU there are no CUDA kernels here: ``test_cuda.py`` starts these tests in the simulator.
+    """
+    some = [c for c in CASES if affordable(c)]
+    kernels = [k for k in kernels if k.backend != "cuda" or not dispatch.why_not("cuda")]
     return pytest.mark.parametrize(
         ("kernel", "case", "dtype"),
         [
             pytest.param(k, c, d, id=f"{kernel_id(k)}-{c.name}-{d}")
             for k in kernels
             for c in cases_of(k.op)
-            if serves(k, c)
-            for d in DTYPES
+            if serves(k, c) and (k.backend != "cuda" or c in some)
+            for d in (simulated if k.backend == "cuda" and SIMULATED else DTYPES)
         ],
     )
 
@@ -177,7 +184,7 @@ def test_an_input_cannot_be_written_by_mistake():
 # --- every kernel --------------------------------------------------------------------------
 
 
-@every(dispatch.KERNELS)
+@every(dispatch.KERNELS, simulated=["float32"])
 def test_integers_come_out_exact(kernel, case, dtype):
     """Twice, from outputs poisoned in two ways: whatever is left, or read, shows as a difference."""
     function = load(kernel)
@@ -188,13 +195,19 @@ def test_integers_come_out_exact(kernel, case, dtype):
         assert_bits(second, first, "the second run")
 
 
-@every([k for k in dispatch.KERNELS if (k.backend, k.algorithm) != ("reference", "direct")])
+@every(
+    [k for k in dispatch.KERNELS if (k.backend, k.algorithm) != ("reference", "direct")],
+    simulated=["float64"],
+)
 def test_reals_come_out_within_their_rounding(kernel, case, dtype):
     arguments = case.arguments(dtype, "reals", spread(kernel))
     assert_outputs(run(load(kernel), arguments), run(reference(case.op), arguments), arguments.bounds)
 
 
-@every([k for k in dispatch.KERNELS if (k.backend, k.algorithm) != ("reference", "direct")])
+@every(
+    [k for k in dispatch.KERNELS if (k.backend, k.algorithm) != ("reference", "direct")],
+    simulated=["float32"],
+)
 def test_nan_and_infinity_propagate(kernel, case, dtype):
     """semantics.md, rule 33: as the arithmetic says, or wider where an algorithm mixes more inputs."""
     arguments = case.arguments(dtype, "nonfinite", spread(kernel))
@@ -231,9 +244,9 @@ def shared_however_small():
         knob.set_small(elements)
 
 
-@every([k for k in dispatch.KERNELS if k.backend != "reference"])
+@every([k for k in dispatch.KERNELS if k.backend not in ("reference", "cuda")])
 def test_the_same_bits_at_any_number_of_threads(shared_however_small, kernel, case, dtype):
-    """semantics.md, rule 32. The reference is left out: it does not ask how many threads there are."""
+    """semantics.md, rule 32. The reference and CUDA do not ask how many threads there are."""
     function = load(kernel)
     arguments = case.arguments(dtype, "reals")
     results = []

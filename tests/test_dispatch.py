@@ -81,7 +81,7 @@ def test_there_is_no_silent_fallback(fresh_picks):
     lines = [k for k in dispatch.KERNELS if (k.op, k.backend) != ("pad2d", "reference")]
     fresh_picks.setattr(dispatch, "KERNELS", tuple(lines))
     with pytest.raises(
-        ValueError, match=r"backend 'reference' has no pad2d by algorithm 'auto'; it is in: cython"
+        ValueError, match=r"backend 'reference' has no pad2d by algorithm 'auto'; it is in: .*cython"
     ):
         dispatch.pick("pad2d", "reference")
 

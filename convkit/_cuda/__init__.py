@@ -11,9 +11,12 @@ __all__ = ["load", "why_not"]
 
 
 def why_not() -> str | None:
-    """Return why CUDA kernels cannot run here, or None if they can."""
+    """Return why CUDA kernels cannot run here, or None if they can.
+
+    Numba's simulator (``NUMBA_ENABLE_CUDASIM=1``) counts as a device.
+    """
     try:
-        from numba import cuda
+        from .target import cuda
     except ImportError as error:
         return f"Numba's CUDA target cannot be imported ({error}); install convkit[cuda]"
     return None if cuda.is_available() else "no CUDA device that Numba can use; install convkit[cuda]"

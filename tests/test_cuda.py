@@ -1,0 +1,159 @@
+"""The CUDA backend on a machine without a GPU: in Numba's simulator, and through NVIDIA's assembler.
+
+The simulator replaces CUDA for a whole process, so its tests run in processes of their own, a group each. On
+a machine with a GPU they run there too, and the same tests run on the GPU as part of this suite.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import convkit
+from convkit import dispatch
+
+TESTS = Path(__file__).parent
+GROUPS = {
+    "convolution": (["test_contract.py"], "cuda and conv2d-"),
+    "gradients": (["test_contract.py"], "cuda and (conv2d_grad or conv_transpose2d or im2col or col2im)"),
+    "pooling": (["test_contract.py"], "cuda and (pool2d or pad2d or channel_mean)"),
+    "normalisation": (["test_contract.py"], "cuda and (normalize or dropout)"),
+    "streaming": (["test_cuda_streaming.py"], ""),
+    "arrays": (["test_cuda_arrays.py"], ""),
+}
+IN_A_SIMULATOR = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
+
+
+def simulated(files, keywords):
+    """Run test files in the simulator; return what pytest said."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += ["-W", "ignore::RuntimeWarning"]  # NaN and infinity meet in Python's arithmetic there
+    command += [*(str(TESTS / f) for f in files), *(["-k", keywords] if keywords else [])]
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
+    return subprocess.run(command, cwd=TESTS.parent, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(IN_A_SIMULATOR, reason="this is one")
+@pytest.mark.parametrize("group", GROUPS)
+def test_in_the_simulator(group):
+    done = simulated(*GROUPS[group])
+    said = done.stdout.splitlines()[-1] if done.stdout else done.stderr
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert int(said.split(" passed")[0].split()[-1]) >= 20, said
+
+
+def test_every_kernel_is_in_a_group():
+    """Keywords are a net with holes of its own: each line of the registry must be caught."""
+    words = " ".join(keywords for _, keywords in GROUPS.values())
+    for op in {k.op for k in dispatch.KERNELS if k.backend == "cuda"}:
+        assert any(word in f"{op}-cuda" for word in words.replace("(", " ").replace(")", " ").split()[2:]), op
+
+
+def test_no_operation_is_missing():
+    for op, having in convkit.backends().items():
+        assert "direct" in having["cuda"], op
+
+
+def test_without_a_device_every_call_says_so():
+    if not (reason := dispatch.why_not("cuda")):
+        pytest.skip("there is one")
+    for call in (lambda: convkit.cuda.to_device(None), lambda: convkit.cuda.to_host(None)):
+        with pytest.raises(convkit.BackendUnavailable) as caught:
+            call()
+        assert str(caught.value) == f"cuda: {reason}"
+    assert convkit.show_config()["backends"]["cuda"] == reason
+
+
+# --- the script for a machine that has one -----------------------------------------------------
+
+
+def test_the_gpu_script_in_the_simulator(tmp_path):
+    command = [sys.executable, "-W", "ignore::RuntimeWarning", str(TESTS.parent / "benchmarks" / "gpu.py")]
+    done = subprocess.run(
+        [*command, "--simulate", "--out", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["failures"] == report["left out"] == []
+    lines = {f"{k.op} {k.algorithm}" for k in dispatch.KERNELS if k.backend == "cuda"}
+    assert report["checks"].keys() == lines
+    assert min(report["checks"].values()) >= 3
+    timed = {f"{row['op']} {row['algorithm']}" for row in report["rows"]}
+    assert timed == lines
+    table = (tmp_path / "gpu.md").read_text()
+    assert table.startswith("# convkit on Numba's simulator")
+    assert all(f"| {row['case']} |" in table for row in report["rows"])
+
+
+def test_a_failing_kernel_is_reported_and_passed_by(capsys):
+    sys.path.insert(0, str(TESTS.parent / "benchmarks"))
+    gpu = import_module("gpu")
+    run = gpu.Run.__new__(gpu.Run)
+    run.failures = []
+
+    def fails():
+        raise AssertionError("3 of 4 elements are wrong")
+
+    assert run.attempt("works", lambda: None)
+    assert not run.attempt("breaks", fails)
+    assert "FAILED breaks" in capsys.readouterr().out
+    assert len(run.failures) == 1
+    assert "3 of 4 elements are wrong" in run.failures[0]
+
+
+# --- compiled for GPUs that are not here -------------------------------------------------------
+
+
+@pytest.mark.skipif(IN_A_SIMULATOR, reason="the simulator compiles nothing")
+@pytest.mark.parametrize("cc", ["8.0", "9.0"])
+def test_every_kernel_is_compiled(cc, tmp_path):
+    """All in one, for it takes a minute to compile them: in a process of its own."""
+    sys.path.insert(0, str(TESTS.parent / "benchmarks"))
+    if reason := import_module("ptx").why_not():
+        pytest.skip(reason)
+    file = tmp_path / "ptx.json"
+    command = [sys.executable, str(TESTS.parent / "benchmarks" / "ptx.py"), "--cc", cc, "--json", str(file)]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = json.loads(file.read_text())
+    check_that_no_line_is_missing(rows)
+    check_that_nothing_is_spilled_and_blocks_fit(rows)
+    check_the_top_of_the_ladder(rows)
+    check_that_the_docs_have_all(rows)
+
+
+def check_that_no_line_is_missing(rows):
+    lines = {line for row in rows for line in row["lines"].split(", ")}
+    assert {f"{k.op} {k.algorithm}" for k in dispatch.KERNELS if k.backend == "cuda"} <= lines
+
+
+def check_that_nothing_is_spilled_and_blocks_fit(rows):
+    for row in rows:
+        assert row["spilled bytes"] == row["stack bytes"] == 0, row
+        assert row["registers"] * row["threads"] <= 65536, row
+        assert row["shared bytes"] <= 48 * 1024, row
+
+
+def check_the_top_of_the_ladder(rows):
+    """128 registers let a multiprocessor have two blocks; the operands of a step come in vectors."""
+    top = [r for r in rows if r["kernel"] == "ladder.conv_vectors:kernel"]
+    assert len(top) == 3  # two tiles in float32, one in float64
+    for row in top:
+        assert row["registers"] <= 128
+        assert row["vector loads from shared memory"] >= 4
+    below = [r for r in rows if r["kernel"] == "ladder.conv_register_tile:kernel"]
+    assert len(below) == 3
+    assert all(r["vector loads from shared memory"] == 0 for r in below)
+
+
+def check_that_the_docs_have_all(rows):
+    kept = json.loads((TESTS.parent / "docs" / "ladders" / "ptx.json").read_text())
+
+    def kernels(some):
+        return sorted((r["kernel"], r["types"], r["threads"]) for r in some if r["cc"] == rows[0]["cc"])
+
+    assert kernels(kept) == kernels(rows), "python benchmarks/ptx.py --json docs/ladders/ptx.json"
