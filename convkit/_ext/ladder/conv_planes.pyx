@@ -15,8 +15,9 @@ What to expect
 --------------
 Copying now takes a few percent. Where rows are long or output channels few, one plane serves all taps,
 and outputs at the ends of rows are computed in vain, 2 of 58 for a 3x3 window on 56 pixels; elsewhere
-each tap across has a plane of its own. The rest of the last vector is computed in vain too, 15 of 64 pixels at 7x7. And
-the planes of large images exceed the caches: every block of 8 output channels reads all of them again.
+each tap across has a plane of its own. The rest of the last vector is computed in vain too, 15 of 64
+pixels at 7x7. And the planes of large images exceed the caches: every block of 8 output channels reads
+all of them again.
 """
 
 cimport numpy as cnp
