@@ -164,6 +164,11 @@ class BuildKernels(build_ext):
                 "convkit is compiled from Cython, which is missing: run `pip install .`, which fetches it, "
                 "or `pip install 'Cython>=3.3,<3.4'` before --no-build-isolation"
             ) from None
+        # Cython follows a cimport of a sibling file, but not `from convkit._ext cimport ...`.
+        newest = max(p.stat().st_mtime for p in KERNELS.rglob("*.pxd"))
+        for c_source in Path("build", "cython").rglob("*.c"):
+            if c_source.stat().st_mtime < newest:
+                c_source.unlink()
         for isa in ("once", *INSTRUCTION_SETS):
             group = [ext for ext in self.extensions if instruction_set(ext) == isa]
             translated = cythonize(
