@@ -97,8 +97,12 @@ def test_the_map_of_the_house_is_the_house():
     """Each file and folder that the map names is there, and it leaves out no part of the package."""
     (tree,) = re.findall(r"```\n(convkit/\n.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     named = set(re.findall(r"(\w+\.py|\w+(?=/))", tree))
-    there = {p.name for top in ("convkit", "tests", "benchmarks", "docs") for p in (ROOT / top).rglob("*")}
-    assert named <= there | {"convkit", "tests", "benchmarks", "docs"}
+    there = {
+        p.name
+        for top in ("convkit", "tests", "examples", "benchmarks", "docs")
+        for p in (ROOT / top).rglob("*")
+    }
+    assert named <= there | {"convkit", "tests", "examples", "benchmarks", "docs"}
     package = {
         p.name for p in (ROOT / "convkit").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
     }
