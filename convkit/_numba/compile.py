@@ -62,8 +62,8 @@ def inner(function: Any = None, **options: Any) -> Any:
     """Compile a function that kernels call, with or without options: ``@inner(fastmath=REORDER)``.
 
     It becomes a part of its caller: a loop around a call that is left as one gets no vectors. Nor does it
-    count references to its arrays, which takes longer than many a loop: so it may neither make nor return any,
-    unless it asks for the counting by ``_nrt=True``.
+    count references to its arrays, which takes longer than many a loop: so it may neither make nor return
+    any, unless it asks for the counting by ``_nrt=True``.
     """
     decorate = numba.njit(
         **{"nogil": True, "error_model": "numpy", "forceinline": True, "_nrt": False, **options}
