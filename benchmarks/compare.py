@@ -19,6 +19,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -287,7 +288,7 @@ def machine() -> dict[str, Any]:
         "isa": config["isa"],
         "compiler": config["compiler"],
         "python": platform.python_version(),
-        **{name: version(name) for name in ("numpy", "torch", "numba")},
+        **{name: version(name) for name in ("numpy", "torch", "numba") if find_spec(name)},
     }
 
 

@@ -10,7 +10,7 @@ Call them by their module, inside ``@numba.njit``::
         x = ck.max_pool2d(np.maximum(ck.conv2d(x, w1, b1, padding=1), 0), 2)
         return ck.conv2d(x, w2, b2, padding=1)
 
-They are named like the functions of :mod:`convkit` and take their arguments in the same order, run the same
+They are named like the functions of convkit and take their arguments in the same order, run the same
 kernels and allocate what they return. What compiled code cannot do is left out: there is no choice of a
 backend or an algorithm and no ``out=``, arrays are NumPy's with all of their axes (N, C, H, W), and a message
 says what is wrong, but not with which number.

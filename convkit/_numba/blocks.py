@@ -165,7 +165,7 @@ def convolve(y, x, w, b, ih_of, iw_of, s, a, first, last, m, M):
     release(tile)
 
 
-@inner
+@inner(_nrt=True)  # it returns arrays
 def straightened(s, ih_of, iw_of):
     """Return sizes and tables of the same convolution, with the image as one row where it is 1x1.
 

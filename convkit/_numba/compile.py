@@ -34,7 +34,7 @@ from numba.core import cgutils, event
 from numba.extending import intrinsic
 
 from .signatures import signature
-from .threads import run_shared, threads_for
+from .threads import run_shared, several, threads_for
 
 __all__ = ["FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
 
@@ -45,6 +45,9 @@ plain ``fastmath=True`` does not promise."""
 
 FUSE = {"contract"}
 """With this flag a product and a sum may become one operation, and sums keep their order."""
+
+NAMES = {"f": "float32", "d": "float64", "?": "bool"}
+"""What NumPy calls its types; to ask a dtype takes three microseconds."""
 
 _log = logging.getLogger("convkit")
 _compiling = threading.RLock()
@@ -58,9 +61,13 @@ PARALLEL = dict.fromkeys(
 def inner(function: Any = None, **options: Any) -> Any:
     """Compile a function that kernels call, with or without options: ``@inner(fastmath=REORDER)``.
 
-    It becomes a part of its caller: a loop around a call that is left as one gets no vectors.
+    It becomes a part of its caller: a loop around a call that is left as one gets no vectors. Nor does it
+    count references to its arrays, which takes longer than many a loop: so it may neither make nor return
+    any, unless it asks for the counting by ``_nrt=True``.
     """
-    decorate = numba.njit(**{"nogil": True, "error_model": "numpy", "forceinline": True, **options})
+    decorate = numba.njit(
+        **{"nogil": True, "error_model": "numpy", "forceinline": True, "_nrt": False, **options}
+    )
     return decorate if function is None else decorate(function)
 
 
@@ -69,7 +76,7 @@ def separate(function: Any = None, **options: Any) -> Any:
 
     For those that do much: copied into each of their callers, they would be optimised again and again.
     """
-    return inner(function, forceinline=False, **options)
+    return inner(function, forceinline=False, _nrt=True, **options)
 
 
 def kernel(function: Any = None, *, work: Callable[..., int] | None = None, **options: Any) -> Any:
@@ -118,12 +125,12 @@ class Kernel:
         return f"<Numba kernel {self.__module__}.{self.op}>"
 
     def __call__(self, *arguments: Any) -> None:
-        one, dtype = (1,) * self._told, arguments[0].dtype.name
+        one, dtype = (1,) * self._told, NAMES[arguments[0].dtype.char]
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
             with np.errstate(all="ignore"):  # as silent as when it is compiled
                 self.function(*arguments, *one)
             return
-        threads = threads_for(self._work(*arguments)) if self.parallel else 1
+        threads = threads_for(self._work(*arguments)) if self.parallel and several() else 1
         all_of_them = (threads,) * self._told
         if threads == 1 or not run_shared(self.compiled(dtype, True), (*arguments, *all_of_them), threads):
             self.compiled(dtype, False)(*arguments, *one)
@@ -205,7 +212,8 @@ def _renamed(f: FunctionType, name: str) -> FunctionType:
 
 def _sources(function: FunctionType) -> str:
     """Digest the files that a function and all that it calls stand in, and the constants they use."""
-    used = {f"boundscheck={numba.config.BOUNDSCHECK}".encode()}  # type: ignore[attr-defined]
+    used = {Path(__file__).read_bytes()}  # it says how they are compiled
+    used.add(f"boundscheck={numba.config.BOUNDSCHECK}".encode())  # type: ignore[attr-defined]
     functions: list[FunctionType] = [function]
     seen: set[FunctionType] = set()
     while functions:

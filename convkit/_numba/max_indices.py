@@ -76,13 +76,10 @@ def along_with(S, K):
     """Return a function for windows of K columns, S apart, which are constants in it."""
 
     @inner
-    def along(values, columns, at, x, of, column, count):
+    def along(values, columns, at, x, of, column, count, ramp):
         """Reduce a row for `count` windows, of which the first begins at x[of + column]."""
         W = width(x)
         last = S * (W - 1) + K - W
-        for lane in range(W):  # where it is read from a moment later: a ramp of numbers
-            columns[uintp(at + lane)] = S * lane
-        ramp = read(columns, at)
         one = every(x, 1.0)
         i = 0
         while True:
@@ -119,19 +116,19 @@ along_2_3, along_3_3, along_3_5 = along_with(2, 3), along_with(3, 3), along_with
 
 
 @inner
-def along_common(values, columns, at, x, of, column, count, S, K):
+def along_common(values, columns, at, x, of, column, count, S, K, ramp):
     if S == 1 and K == 2:
-        along_1_2(values, columns, at, x, of, column, count)
+        along_1_2(values, columns, at, x, of, column, count, ramp)
     elif S == 1:
-        along_1_3(values, columns, at, x, of, column, count)
+        along_1_3(values, columns, at, x, of, column, count, ramp)
     elif S == 2 and K == 2:
-        along_2_2(values, columns, at, x, of, column, count)
+        along_2_2(values, columns, at, x, of, column, count, ramp)
     elif S == 2:
-        along_2_3(values, columns, at, x, of, column, count)
+        along_2_3(values, columns, at, x, of, column, count, ramp)
     elif K == 3:
-        along_3_3(values, columns, at, x, of, column, count)
+        along_3_3(values, columns, at, x, of, column, count, ramp)
     else:
-        along_3_5(values, columns, at, x, of, column, count)
+        along_3_5(values, columns, at, x, of, column, count, ramp)
 
 
 # --- down the rows -------------------------------------------------------------------------
@@ -180,12 +177,17 @@ def strip(y, indices, to, values, columns, x, of, h_windows, w_windows, run, fir
     start, stop, K, S = run
     OW, W, column = len(w_windows), width(x), w_windows[start, START]
     common = w_windows[start, THIRD] == 1 and in_registers(S, K) and stop - start >= W
+    for lane in range(W):
+        columns[lane] = S * lane
+    ramp = read(columns, 0)  # 0, S, 2*S...
     for ih in range(low, high):
         at, row = (ih - low) * OW, of + ih * IW
         if common:
-            along_common(values, columns, at + start, x, row, column, stop - start, S, K)
-            along_any(values, columns, at, x, row, w_windows, 0, start)
-            along_any(values, columns, at, x, row, w_windows, stop, OW)
+            along_common(values, columns, at + start, x, row, column, stop - start, S, K, ramp)
+            if start > 0:  # even for nothing the call takes 20 ns, as long as ten registers
+                along_any(values, columns, at, x, row, w_windows, 0, start)
+            if stop < OW:
+                along_any(values, columns, at, x, row, w_windows, stop, OW)
         else:
             along_any(values, columns, at, x, row, w_windows, 0, OW)
     for oh in range(first, end):

@@ -16,6 +16,7 @@ from numpy import uintp
 
 from ..scalars import compiled_by
 from .compile import inner
+from .memory import prefetch
 from .registers import REGISTER, wide, widened
 from .vec import total
 
@@ -45,11 +46,12 @@ def chunk_of(k, cut, N, L):
 
 
 @inner
-def run_moments(x, of, n, first):
-    """Return the sums of d and d*d over n elements, where d = x - first."""
+def run_moments(x, of, n, first, ahead):
+    """Return the sums of d and d*d over n elements, where d = x - first; fetch x[ahead] meanwhile."""
     c, s0, s1, q0, q1 = wide(first), wide(0.0), wide(0.0), wide(0.0), wide(0.0)
     i = 0
     while i + 2 * LANES <= n:
+        prefetch(x, ahead + i)
         d0, d1 = widened(x, of + i) - c, widened(x, of + i + LANES) - c
         s0, s1 = s0 + d0, s1 + d1
         q0, q1 = d0 * d0 + q0, d1 * d1 + q1
@@ -74,7 +76,8 @@ def chunk_moments(x, g, G, L, chunk):
     first = np.float64(x[uintp((n0 * G + g) * L + l0)])
     sum_d, sum_dd = 0.0, 0.0
     for n in range(n0, n1):
-        d, dd = run_moments(x, (n * G + g) * L + l0, l1 - l0, first)
+        of = (n * G + g) * L + l0
+        d, dd = run_moments(x, of, l1 - l0, first, of + G * L)
         sum_d, sum_dd = sum_d + d, sum_dd + dd
     count = float((n1 - n0) * (l1 - l0))
     m2 = sum_dd - sum_d * sum_d / count

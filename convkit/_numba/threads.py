@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["run_shared", "set_small", "set_threads", "threads_for"]
+__all__ = ["run_shared", "set_small", "set_threads", "several", "threads_for"]
 
 
 class _Here(threading.local):
@@ -46,6 +46,11 @@ def set_small(elements: int) -> int:
     global _small
     before, _small = _small, elements
     return before
+
+
+def several() -> bool:
+    """Tell whether this thread's calls may use more threads than one, if there is enough to do."""
+    return (_here.count or _everywhere) > 1
 
 
 def threads_for(work: int) -> int:
