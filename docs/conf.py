@@ -50,9 +50,8 @@ html_static_path = ["_static"]
 html_css_files = ["convkit.css"]
 html_copy_source = False
 html_show_sourcelink = False
-html_sidebars = {
-    page: [] for page in ("*", "arithmetic/*", "check/*", "howto/*", "ladders/*")
-}  # all but the reference
+# Where there are few pages, the list of them on the left is left out.
+html_sidebars = {"*": [], "check/*": []}
 html_context = {"default_mode": "auto"}  # light or dark, as the reader's system says
 html_theme_options = {
     "navbar_end": ["theme-switcher"],
