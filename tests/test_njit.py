@@ -202,7 +202,7 @@ def test_the_docstring_of_the_module_is_true():
 
 
 def test_the_example_of_a_docstring_is_true():
-    """pytest looks for examples in functions, and these are Numba's dispatchers."""
+    """Doctests are looked for in functions, and these are Numba's dispatchers."""
     example = doctest.DocTestParser().get_doctest(ck.conv2d.__doc__, {}, "conv2d", None, None)
     assert example.examples
     assert doctest.DocTestRunner().run(example).failed == 0
