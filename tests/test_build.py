@@ -102,7 +102,7 @@ convkit.set_num_threads(2)
 convkit.pad(x, (1, 1, 1, 1), backend="cython")
 """
     done = python(program, path=tmp_path)
-    assert done.stdout.strip() == "reference None"
+    assert done.stdout.strip() == "numba None"  # the next backend that can run
     assert (
         done.stderr.strip()
         .splitlines()[-1]

@@ -1,5 +1,6 @@
 """convkit.njit: the operations inside compiled functions, against those called from Python."""
 
+import doctest
 import itertools
 
 import numpy as np
@@ -198,3 +199,10 @@ def test_the_docstring_of_the_module_is_true():
     b1, b2 = integers(3), integers(2)
     hidden = convkit.max_pool2d(np.maximum(convkit.conv2d(X, w1, b1, padding=1), 0), 2)
     assert_equal(network(X, w1, b1, w2, b2), convkit.conv2d(hidden, w2, b2, padding=1))
+
+
+def test_the_example_of_a_docstring_is_true():
+    """Doctests are looked for in functions, and these are Numba's dispatchers."""
+    example = doctest.DocTestParser().get_doctest(ck.conv2d.__doc__, {}, "conv2d", None, None)
+    assert example.examples
+    assert doctest.DocTestRunner().run(example).failed == 0
