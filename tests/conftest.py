@@ -19,9 +19,9 @@ def auto_backend(request):
     """
     backend, resolve = request.param, dispatch.resolve
 
-    def resolve_there(op, asked, algorithm, layer=None):
-        if asked != "auto":
-            return resolve(op, asked, algorithm, layer)
+    def resolve_there(op, asked, algorithm, layer=None, on_device=False):
+        if asked != "auto" or on_device:
+            return resolve(op, asked, algorithm, layer, on_device)
         if algorithm == "auto" and not any((k.op, k.backend) == (op, backend) for k in KERNELS):
             pytest.skip(f"{backend} has no {op}")
         return resolve(op, backend if algorithm == "auto" else "auto", algorithm, layer)
