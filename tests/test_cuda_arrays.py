@@ -215,6 +215,8 @@ def test_arrays_and_backend_must_be_in_the_same_place():
         convkit.conv2d(sent(X), sent(W), algorithm="winograd")
     with pytest.raises(TypeError, match=r"w must be in main memory"):
         convkit.convolution_operator(sent(W), (3, 6, 5))
+    with pytest.raises(TypeError, match="filters are folded in main memory"):
+        convkit.fold_batch_norm(sent(W), None, sent(X[0, :, 0, 0]), sent(X[0, :, 0, 0]))
 
 
 # --- arrays of other libraries -----------------------------------------------------------------
