@@ -17,8 +17,8 @@ exact: ``direct``, always. (The backend ``numpy`` has none, and takes ``im2col``
 
 How far the results may be from the defining sum, with eps the spacing of the dtype's numbers at 1:
 
-- ``direct``, ``im2col`` and all rungs: ``K * eps * sum|x||w|`` over the K = IC*KH*KW products of an output
-  and its bias.
+- ``direct``, ``im2col`` and all rungs: ``K * eps * sum|x||w|`` over the K = IC/G*KH*KW products of an
+  output and its bias.
 - ``winograd``: ``(16 + IC/16) * eps * sum over ic of max|x[ic]| * sum|w[ic]|``, for each output channel,
   IC being the channels of one group. That is ``c * eps * sum|x||w|`` with each pixel replaced by the
   largest of the 6x6 that its tile reads. For the pixels themselves there is no such c: all 36 enter each of

@@ -1,23 +1,25 @@
-"""Rung four: copy each cell once, into planes in which every tap of the window is one offset.
+"""Rung four: copy rows, not cells, into planes in which every tap of the window is one offset.
 
 What limited rung three
 -----------------------
 Copying. For 64 channels of a 3x3 convolution, a cell was copied nine times, each time by looking it up
-in two tables, about as long as its 9*64 multiply-adds take, 32 of them in a cycle.
+in two tables: 36 bytes written for 2*9*64 FLOPs, of which a core does 64 in a cycle. It took longer
+than they.
 
 The change
 ----------
-Planes (planes.pxd) hold the whole padded image of a group, one cell once. Seen from the output's
+Planes (planes.pxd) hold the whole padded image of a group, each cell once or, at most, once for each tap
+across. Seen from the output's
 number, the cell for each tap is always equally far away, so one offset table serves all tiles, and
 the microkernel reads the planes as it read the panel. Rows are copied by vectors.
 
 What to expect
 --------------
-Copying now takes a few percent. Where rows are long or output channels few, one plane serves all taps,
-and outputs at the ends of rows are computed in vain, 2 of 58 for a 3x3 window on 56 pixels; elsewhere
-each tap across has a plane of its own. The rest of the last vector is computed in vain too, 15 of 64
-pixels at 7x7. And the planes of large images exceed the caches: every block of 8 output channels reads
-all of them again.
+Copying now takes a few percent for 3x3 windows, more for 1x1, whose cells serve one tap only. Where
+rows are long or output channels few, one plane serves all taps, and outputs at the ends of rows are
+computed in vain, 2 of 58 for a 3x3 window on 56 pixels; elsewhere each tap across has a plane of its
+own. The rest of the last vector is computed in vain too, 15 of 64 pixels at 7x7. And the planes of
+large images exceed the caches: every block of 8 output channels reads all of them again.
 """
 
 cimport numpy as cnp

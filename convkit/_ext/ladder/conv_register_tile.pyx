@@ -2,14 +2,16 @@
 
 What limited rung two
 ---------------------
-Memory traffic: for each multiply-add of a vector, two vectors were loaded and one stored, 12 bytes
-for 2 FLOPs, where a core that does 64 FLOPs a cycle can load 128 bytes and store 64.
+Short rows: to begin and to end a row took about as long whether it had 14 outputs or 56. And, if rows
+were endless, memory traffic: for each multiply-add of a vector, two vectors were loaded and one stored,
+12 bytes for 2 FLOPs. The 64 FLOPs that a core with AVX-512 does in a cycle would take 256 bytes loaded,
+where it can load 128: half its speed at best.
 
 The change
 ----------
 A tile of sums stays in registers while all terms are added to it (microkernel.pxd). Each vector of
 pixels that is loaded serves 8 output channels, and each weight three vectors: 11 loads for 24
-multiply-adds, 0.9 bytes for 2 FLOPs, and no store until the end. The microkernel finds the pixels
+multiply-adds, 0.6 bytes for 2 FLOPs, and no store until the end. The microkernel finds the pixels
 of term k at off[k]. Here they come from a panel into which they were copied just before, in tiles of
 48 outputs, so that there they are neighbours whatever stride, dilation and padding say.
 

@@ -1,9 +1,10 @@
-"""Rung five: compute left-over pixels as dot products, and nothing in vain.
+"""Rung five: compute left-over pixels as dot products, and write tiles straight to y where they fit.
 
 What limited rung four
 ----------------------
 Small images. At 7x7, 49 pixels took four vectors of 16, so 23 % of what the core multiplied was of no
-use; and every tile went to scratch memory first, from which its rows were copied.
+use; and every tile went to scratch memory first, 1.5 KB written, read, and written again to y, which
+for a 1x1 window on 64 channels is 4.6 KB moved for 49,152 FLOPs.
 
 The change
 ----------
@@ -14,8 +15,9 @@ channel are such vectors as they stand.
 
 What to expect
 --------------
-Efficiency that depends no longer on the image's size, but on whether planes and weights are in the
-caches: at 512 channels of 7x7, the weights of 8 output channels alone are 147 KB.
+At 7x7 to 28x28 nothing is computed in vain; other rows, such as 56 outputs in vectors of 16, are done as
+before. What matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the
+weights of 8 output channels alone are 147 KB.
 """
 
 cimport numpy as cnp

@@ -2,13 +2,15 @@
 
 What limited rung six
 ---------------------
-One core: it multiplies and adds nearly as fast as it can, and the others wait.
+One core: it does nearly all of its 64 FLOPs a cycle, with planes and weights from its own L1 and L2. A
+second core has as many FLOPs, and caches of its own.
 
 The change
 ----------
 Threads share out either the units (images, groups, blocks of rows) or, where those are too few to go
 round evenly, each unit's output channels; then every thread packs planes for itself, which takes less
-time than to wait for one another. A sum is never split, so its bits are the same at any number of threads.
+time than to wait for one another. A sum is never split, so its bits are the same at any number of
+threads.
 
 What to expect
 --------------
