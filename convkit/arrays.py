@@ -45,7 +45,6 @@ __all__ = [
     "same_dtype",
     "shape_of",
     "vector",
-    "zeros",
 ]
 
 IntOrInts = int | Sequence[int]
@@ -317,11 +316,6 @@ def local() -> Any:
 def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """Return a new array with anything in it."""
     return np.empty(shape, dtype) if here.device is None else here.device.empty(shape, dtype)
-
-
-def zeros(shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """Return a new array of zeros."""
-    return np.zeros(shape, dtype) if here.device is None else here.device.full(shape, 0, dtype)
 
 
 def full(shape: Sequence[int], value: float, dtype: Any) -> np.ndarray:
