@@ -48,6 +48,8 @@ STREAMING_OPS = [
     "col2im",
 ]
 
+# Seconds of a turn, at one thread and at more, where the calls must outlast the scheduler's moves.
+LEAST = (2e-3, 10e-3)
 
 CONV_ROW = (
     "{layer:<22} {peer_us:>8.0f}us {convkit_us:>8.0f}us {ratio:>6.2f} {ratio_min:>6.2f} {ratio_max:>6.2f} "
@@ -127,7 +129,7 @@ def conv_row(case: ConvCase, peer: Any, ours: Any, peak: float, args: argparse.N
     bound = REORDERED if args.algorithm == "auto" or case.backward else WINOGRAD
     error = check_conv(f"convkit, {case.layer.name}", ours.load(case), truth, bound)
     check_conv(f"{args.peer}, {case.layer.name}", peer.load(case), truth, WINOGRAD)
-    turns = take_turns(peer.time, ours.time, args.turns)
+    turns = take_turns(peer.time, ours.time, args.turns, least=LEAST[args.threads > 1])
     x, w, dy = case.arrays()
     flops = conv_work(x.shape, w.shape, dy.shape).flops * (2 if case.backward else 1)
     speed = flops / median(turns.b)
@@ -219,7 +221,7 @@ def stream_row(case: StreamCase, peer: Any, ours: Any, args: argparse.Namespace)
     else:
         tolerance = 0 if case.op.startswith(("max", "pad", "im2col")) else 32 * float(EPS)
         check_equal(name, mine, theirs, tolerance)
-    turns = take_turns(peer.time, ours.time, args.turns)
+    turns = take_turns(peer.time, ours.time, args.turns, least=LEAST[args.threads > 1])
     x, _ = case.arrays()
     moved = bytes_moved(case, x, mine)
     speed = moved / median(turns.b)

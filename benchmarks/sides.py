@@ -2,8 +2,10 @@
 
 Two OpenMP runtimes in one process disturb one another, so at more than one thread each side gets
 a process of its own and is asked by turns. A turn begins when the other side's threads, which spin
-for about a millisecond in the hope of more work, have gone to sleep, and with calls that are not timed,
-which wake its own. (``OMP_WAIT_POLICY=passive`` has every call pay for the waking: 50 to 100 us.)
+for about a millisecond in the hope of more work, have gone to sleep, and with calls that are not timed:
+Linux wakes a sleeping thread on the core of the one that wakes it, where both run at half their speed
+until the scheduler moves one, some milliseconds later. A turn of a few milliseconds would measure that.
+(``OMP_WAIT_POLICY=passive`` has every call pay for the waking: 50 to 100 us, and more while they share.)
 """
 
 from __future__ import annotations
@@ -30,6 +32,9 @@ def contender(side: str, case: Case, threads: int, how: dict[str, str]) -> Conte
     return torch_peer(case, threads, onednn=side == "onednn")
 
 
+SPREAD_OUT = 0.03  # seconds of calls until the threads of a side run on cores of their own
+
+
 class Here:
     """A side in this process."""
 
@@ -47,7 +52,9 @@ class Here:
         """Return the seconds of one call."""
         if self.threads > 1:
             sleep(0.005)
-            seconds_of(self.call, 3)
+            awake = perf_counter() + SPREAD_OUT
+            while perf_counter() < awake:
+                self.call()
         return seconds_of(self.call, repeats, self.clock)
 
     def which(self) -> str:
