@@ -69,7 +69,7 @@ def any_array(function: F) -> F:
             return function(*args, **kwargs)
         except TypeError:
             given = (*args, *kwargs.values())
-            if here.device is not None or not any(map(_is_foreign, given)):
+            if here() is not None or not any(map(_is_foreign, given)):
                 raise
         if any(map(on_gpu, given)):
             return _through_device(function, args, kwargs)
@@ -92,7 +92,7 @@ def on_gpu(value: Any) -> bool:
 
 
 def _through_device(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Call `function` on views of device arrays, where :data:`here` stands in for NumPy."""
+    """Call `function` on views of device arrays, where what :data:`here` gives stands in for NumPy."""
     if reason := why_not("cuda"):
         raise BackendUnavailable(f"cuda: {reason}")
     named = inspect.signature(function).bind(*args, **kwargs).arguments
@@ -172,8 +172,8 @@ def operand(x: Any, name: str) -> np.ndarray:
     """
     if is_operand(x):
         return x
-    if here.device is not None:
-        return here.device.operand(x, name)
+    if here() is not None:
+        return here().operand(x, name)
     if type(x) is not np.ndarray:
         if not isinstance(x, np.ndarray) or isinstance(x, np.ma.MaskedArray):
             hint = f": np.array({name}, np.float32) makes one" if isinstance(x, list | tuple) else ""
@@ -270,8 +270,8 @@ def output(
     TypeError, ValueError
         If `out` is not a writable array of that shape and dtype.
     """
-    if here.device is not None:
-        return here.device.output(shape, dtype, out, inputs, name)
+    if here() is not None:
+        return here().output(shape, dtype, out, inputs, name)
     if out is None:
         if (y := small(shape, dtype, SMALL)) is not None:
             return y
@@ -305,45 +305,45 @@ def finish(y: np.ndarray, out: np.ndarray | None) -> np.ndarray:
 
 def is_array(x: Any) -> bool:
     """Tell whether x is an array where this call works."""
-    return isinstance(x, np.ndarray) or (here.device is not None and here.device.is_array(x))
+    return isinstance(x, np.ndarray) or (here() is not None and here().is_array(x))
 
 
 def local() -> Any:
     """Return what answers the questions of :mod:`convkit.border` about arrays where this call works."""
-    return border if here.device is None else here.device
+    return border if here() is None else here()
 
 
 def empty(shape: Sequence[int], dtype: Any) -> np.ndarray:
     """Return a new array with anything in it."""
-    return np.empty(shape, dtype) if here.device is None else here.device.empty(shape, dtype)
+    return np.empty(shape, dtype) if here() is None else here().empty(shape, dtype)
 
 
 def full(shape: Sequence[int], value: float, dtype: Any) -> np.ndarray:
     """Return a new array of one value."""
-    return np.full(shape, value, dtype) if here.device is None else here.device.full(shape, value, dtype)
+    return np.full(shape, value, dtype) if here() is None else here().full(shape, value, dtype)
 
 
 def fill(y: np.ndarray, value: float) -> None:
     """Put one value into all cells of y."""
-    if here.device is None:
+    if here() is None:
         y.fill(value)
     else:
-        here.device.fill(y, value)
+        here().fill(y, value)
 
 
 def copy(y: np.ndarray, x: np.ndarray) -> None:
     """Copy x into y, which has the same shape."""
-    if here.device is None:
+    if here() is None:
         y[...] = x
     else:
-        here.device.copy(y, x)
+        here().copy(y, x)
 
 
 def copied(x: np.ndarray) -> np.ndarray:
     """Return a copy of x."""
-    return x.copy() if here.device is None else here.device.copied(x)
+    return x.copy() if here() is None else here().copied(x)
 
 
 def constant(made: np.ndarray) -> np.ndarray:
     """Return an array that was made once for many calls, where this call works."""
-    return made if here.device is None else here.device.constant(made)
+    return made if here() is None else here().constant(made)

@@ -45,12 +45,12 @@ def is_vector(x: Any, length: int, dtype: np.dtype) -> bool:
 
 
 def vector_seen(v: Any, shape: tuple[int, int], dtype: np.dtype) -> np.ndarray | None:
-    """Return a vector with one number for each cell of (rows, columns) in that shape; None if it is none."""
+    """Return an operand with one number for each cell of (rows, columns) in that shape, else None."""
     return seen(v, shape) if is_vector(v, shape[0] * shape[1], dtype) else None
 
 
-def seen(a: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a contiguous array in another shape of at most four axes, as ``a.reshape(shape)`` does."""
+def seen(a: Any, shape: tuple[int, ...]) -> Any:
+    """Return a contiguous array, of any place, in another shape of at most four axes, as its reshape does."""
     return a.reshape(shape)
 
 
@@ -84,16 +84,17 @@ def small(shape: Sequence[int], dtype: np.dtype, most: int) -> np.ndarray | None
 
 
 def filled(
-    kernel: Callable[..., None], x: np.ndarray, plan: tuple[Any, ...], last: tuple[Any, ...], most: int
+    kernel: Callable[..., None], x: Any, plan: tuple[Any, ...], last: tuple[Any, ...], most: int
 ) -> np.ndarray | None:
     """Return what `kernel` makes of x by a plan, in a new array, or None if that is empty or not small.
+
+    None for arrays on a GPU too: a launch takes as long as the Python around it.
 
     A plan begins with x's shape and the result's as kernels see them, two tables, and the shape to
     return; `last` are the arguments that follow the tables.
     """
     x_shape, y_shape, h_table, w_table, shape = plan[:5]
-    y = small(shape, x.dtype, most)
-    if y is None or not y.size:
+    if not is_operand(x) or (y := small(shape, x.dtype, most)) is None or not y.size:
         return None
     kernel(seen(y, y_shape), seen(x, x_shape), h_table, w_table, *last)
     return y

@@ -183,8 +183,8 @@ def turned(w: np.ndarray, flip: bool) -> np.ndarray:
     """Return the filters, turned by 180 degrees if they are to be."""
     if not flag(flip, "flip"):
         return w
-    if here.device is not None:
-        return here.device.flipped(w)
+    if here() is not None:
+        return here().flipped(w)
     return np.ascontiguousarray(np.flip(w, axis=tuple(range(2, w.ndim))))
 
 

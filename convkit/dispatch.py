@@ -160,7 +160,7 @@ def pick(
     """
     if not (isinstance(backend, str) and isinstance(algorithm, str)):
         raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
-    call = _last.call = resolve(op, backend, algorithm, layer, here.device is not None)
+    call = _last.call = resolve(op, backend, algorithm, layer, here() is not None)
     return call.kernel
 
 

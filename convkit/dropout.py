@@ -374,8 +374,8 @@ def _backward(
     grad_x = output(grad_y.shape, grad_y.dtype, out, (grad_y, mask))
     if p == 1:
         fill(grad_x, 0)
-    elif here.device is not None:
-        here.device.scaled_where(grad_x, grad_y, mask, 1 / (1 - p))
+    elif here() is not None:
+        here().scaled_where(grad_x, grad_y, mask, 1 / (1 - p))
     else:
         grad_x.fill(0)
         with np.errstate(over="ignore"):  # a gradient may be infinite, as a kernel's would

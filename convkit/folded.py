@@ -93,7 +93,7 @@ def fold_batch_norm(
     >>> convkit.fold_batch_norm(w, b, mean, var, eps=0.0)  # x - 2
     FoldedConv(w=array([[[1.]]]), b=array([-2.]))
     """
-    if here.device is not None:
+    if here() is not None:
         raise TypeError("w is on a GPU, and filters are folded in main memory: convkit.cuda.to_host(w)")
     w, eps = operand(w, "w"), check_eps(eps)
     by_channel = _channels_first(w, flag(transposed, "transposed"), whole(groups, "groups", least=1))

@@ -14,12 +14,12 @@ from .arrays import (
     flag,
     is_array,
     key,
-    local,
     operand,
     output,
     same_dtype,
     shape_of,
 )
+from .border import seen
 from .dispatch import pick
 from .place import here
 from .pool_plan import PoolPlan, forward, grad_y_of, max_plan
@@ -227,7 +227,6 @@ def max_forward(
     where = output(plan.result, INT64, None, ())
     kernel = pick("max_pool2d_indices", backend, algorithm)
     if x.size:
-        seen = local().seen
         kernel(seen(y, plan.y), seen(where, plan.y), seen(x, plan.x), plan.h_windows, plan.w_windows)
     return MaxPool(finish(y, out), where)
 
@@ -252,7 +251,7 @@ def max_backward(
     grad_x = output(shape, grad_y.dtype, out, (grad_y, indices))
     kernel = pick("max_pool2d_backward", backend, algorithm)
     if grad_x.size:
-        kernel(grad_x.reshape(plan.x), grad_y.reshape(plan.y), indices.reshape(plan.y))
+        kernel(seen(grad_x, plan.x), seen(grad_y, plan.y), seen(indices, plan.y))
     return finish(grad_x, out)
 
 
@@ -263,8 +262,8 @@ def check_indices(indices: Any, plan: PoolPlan) -> np.ndarray:
         raise TypeError(f"indices must be an array of int64, got {kind}")
     if indices.shape != plan.result:
         raise ValueError(f"indices must have the output's shape {plan.result}, got {indices.shape}")
-    if here.device is not None:  # a kernel there uses none that lies outside, and to look would take a wait
-        return here.device.indices(indices)
+    if here() is not None:  # a kernel there uses none that lies outside, and to look would take a wait
+        return here().indices(indices)
     cells = prod(plan.x[1:])
     if indices.size and (indices.min() < 0 or indices.max() >= cells):
         raise ValueError(

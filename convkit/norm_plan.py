@@ -28,7 +28,7 @@ from .arrays import (
     output,
     vector,
 )
-from .border import is_vector
+from .border import is_vector, seen, vector_seen
 from .dispatch import pick
 from .geometry import option, remembered, whole
 
@@ -126,9 +126,9 @@ def _or(value: float, v: Any, name: str, view: View, dtype: np.dtype) -> np.ndar
     """Return weight or bias as the kernels see it, or an array of `value` where there is none."""
     if v is None:
         return constant(_constant(value, view.weight, dtype))
-    if (seen := local().vector_seen(v, view.weight, dtype)) is not None:
-        return seen
-    return local().seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
+    if (shaped := vector_seen(v, view.weight, dtype)) is not None:
+        return shaped
+    return seen(vector(v, view.weight[0] * view.weight[1], name, dtype), view.weight)
 
 
 def _flat(v: Any, shape: tuple[int, ...], name: str) -> np.ndarray | None:
@@ -161,7 +161,6 @@ def normalize(
     kernel = pick("normalize", *choice)
     if x.size:
         mean, var = empty(view.x[1:2], np.float64), empty(view.x[1:2], np.float64)
-        seen = local().seen
         kernel(seen(y, view.x), mean, var, seen(x, view.x), weight, bias, eps)
     else:  # an empty batch has no statistics
         mean, var = full(view.x[1:2], np.nan, np.float64), full(view.x[1:2], np.nan, np.float64)
@@ -182,7 +181,6 @@ def normalize_given(
     y = output(x.shape, x.dtype, out, (x, weight, bias))
     kernel = pick("normalize_given", *choice)
     if x.size:
-        seen = local().seen
         kernel(seen(y, view.x), seen(x, view.x), mean, invstd, weight, bias)
     return finish(y, out)
 
@@ -206,7 +204,6 @@ def backward(
     grad_bias = output((values,), x.dtype, None, ())
     kernel = pick(op, *choice)
     if x.size:
-        seen = local().seen
         kernel(
             seen(grad_x, view.x), seen(grad_weight, view.weight), seen(grad_bias, view.weight),
             seen(grad_y, view.x), seen(x, view.x), weight, mean, invstd,

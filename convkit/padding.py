@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import SMALL, any_array, finish, key, local, number, operand, output, shape_of
+from .arrays import SMALL, any_array, finish, key, number, operand, output, shape_of
+from .border import filled, seen
 from .dispatch import pick
 
 __all__ = ["pad", "pad_backward"]
@@ -103,11 +104,10 @@ def pad(
     plan = _plan(x.shape, key(padding, "padding"), mode)
     value = number(value, "value")
     kernel = pick("pad2d", backend, algorithm)
-    if out is None and (small := local().filled(kernel, x, plan, (value,), SMALL)) is not None:
+    if out is None and (small := filled(kernel, x, plan, (value,), SMALL)) is not None:
         return small
     y = output(plan.result, x.dtype, out, (x,))
     if y.size:
-        seen = local().seen
         kernel(seen(y, plan.y), seen(x, plan.x), plan.ih_of, plan.iw_of, value)
     return finish(y, out)
 
@@ -162,5 +162,5 @@ def pad_backward(
     grad_x = output(shape, grad_y.dtype, out, (grad_y,))
     kernel = pick("pad2d_backward", backend, algorithm)
     if grad_x.size:
-        kernel(grad_x.reshape(plan.x), grad_y.reshape(plan.y), plan.ih_of, plan.iw_of)
+        kernel(seen(grad_x, plan.x), seen(grad_y, plan.y), plan.ih_of, plan.iw_of)
     return finish(grad_x, out)

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import SMALL, IntOrInts, finish, flag, local, operand, output, shape_of
+from .arrays import SMALL, IntOrInts, finish, flag, operand, output, shape_of
+from .border import filled, seen
 from .dispatch import pick
 
 __all__ = [
@@ -114,11 +115,10 @@ def forward(
     op: str, x: np.ndarray, plan: PoolPlan, algorithm: str, backend: str, out: np.ndarray | None
 ) -> np.ndarray:
     kernel = pick(op, backend, algorithm)
-    if out is None and (small := local().filled(kernel, x, plan, (), SMALL)) is not None:
+    if out is None and (small := filled(kernel, x, plan, (), SMALL)) is not None:
         return small
     y = output(plan.result, x.dtype, out, (x,))
     if x.size:
-        seen = local().seen
         kernel(seen(y, plan.y), seen(x, plan.x), plan.h_windows, plan.w_windows)
     return finish(y, out)
 
@@ -137,6 +137,5 @@ def avg_backward(
     grad_x = output(shape_of(x), grad_y.dtype, out, (grad_y,))
     kernel = pick("avg_pool2d_backward", backend, algorithm)
     if grad_x.size:
-        seen = local().seen
         kernel(seen(grad_x, plan.x), seen(grad_y, plan.y), plan.h_windows, plan.w_windows)
     return finish(grad_x, out)

@@ -25,7 +25,6 @@ __all__ = [
     "current",
     "doubles",
     "empty",
-    "filled",
     "flipped",
     "full",
     "given_statistics",
@@ -38,8 +37,6 @@ __all__ = [
     "output",
     "overlap",
     "scaled_where",
-    "seen",
-    "vector_seen",
     "writeable",
 ]
 
@@ -237,19 +234,6 @@ def flipped(w: Any) -> Any:
     turned = empty(w.shape, w.dtype)
     launch_each(_turn, w.size, flat(turned), flat(w), prod(w.shape[2:]))
     return turned
-
-
-def seen(a: Any, shape: Sequence[int]) -> Any:
-    """Return a contiguous array in another shape."""
-    return a.reshape(tuple(shape))
-
-
-def vector_seen(v: Any, shape: Sequence[int], dtype: Any) -> None:
-    """Know no shorter way than the general one, which looks at the vector and shapes it."""
-
-
-def filled(kernel: Any, x: Any, plan: Any, last: Any, most: int) -> None:
-    """Know no shorter way for small arrays: a launch takes as long as the Python around it."""
 
 
 # --- small vectors -----------------------------------------------------------------------------

@@ -34,12 +34,14 @@ cpdef bint is_vector(x, Py_ssize_t length, cnp.dtype dtype):
 
 
 def vector_seen(v, tuple shape, cnp.dtype dtype):
-    """Return a vector with one number for each cell of (rows, columns) in that shape; None if it is none."""
+    """Return an operand with one number for each cell of (rows, columns) in that shape, else None."""
     return seen(v, shape) if is_vector(v, <Py_ssize_t> shape[0]*<Py_ssize_t> shape[1], dtype) else None
 
 
-cpdef cnp.ndarray seen(cnp.ndarray a, tuple shape):
-    """Return a contiguous array in another shape of at most four axes, as ``a.reshape(shape)`` does."""
+cpdef seen(a, tuple shape):
+    """Return a contiguous array, of any place, in another shape of at most four axes, as its reshape does."""
+    if not isinstance(a, np.ndarray):
+        return a.reshape(shape)
     cdef cnp.npy_intp[4] extents
     cdef cnp.PyArray_Dims dims
     cdef int axis
@@ -114,14 +116,18 @@ cpdef small(shape, cnp.dtype dtype, Py_ssize_t most):
     return cnp.PyArray_EMPTY(axes, extents, dtype.num, 0)
 
 
-def filled(kernel, cnp.ndarray x, plan, tuple last, Py_ssize_t most):
+def filled(kernel, x, plan, tuple last, Py_ssize_t most):
     """Return what `kernel` makes of x by a plan, in a new array, or None if that is empty or not small.
+
+    None for arrays on a GPU too: a launch takes as long as the Python around it.
 
     A plan begins with x's shape and the result's as kernels see them, two tables, and the shape to
     return; `last` are the arguments that follow the tables.
     """
     p = <tuple> plan  # or a named one
-    y = small(p[4], x.descr, most)
+    if not is_operand(x):
+        return None
+    y = small(p[4], (<cnp.ndarray> x).descr, most)
     if y is None:
         return None
     if last:
