@@ -27,7 +27,7 @@ from setuptools.errors import CompileError, LinkError, PlatformError
 
 ROOT = Path(__file__).parent
 KERNELS = Path("convkit/_ext")
-ONCE = ("border", "cpu", "threads", "kernels")
+ONCE = ("border", "cpu", "threads", "streaming", "kernels")
 
 DEBUG = os.environ.get("CONVKIT_DEBUG", "0") not in ("", "0")
 NO_OPENMP = os.environ.get("CONVKIT_NO_OPENMP", "0") not in ("", "0")

@@ -95,13 +95,14 @@ def instance_norm(
     x, eps = operand(x, "x"), check_eps(eps)
     view, choice = instance_view(x.shape), (backend, algorithm)
     weight, bias = affine(weight, bias, view, x.dtype)
-    if not flag(use_input_stats, "use_input_stats"):
+    use_input_stats = flag(use_input_stats, "use_input_stats")
+    factor = check_momentum(momentum, None, needed=use_input_stats)
+    if not use_input_stats:
         by_channel = batch_view(x.shape)
         mean, invstd = running_statistics(running_mean, running_var, by_channel, x.dtype, eps)
         return normalize_given(x, by_channel, mean, invstd, weight, bias, choice, out)
     values = view.x[3]
     check_values(values, x)
-    factor = check_momentum(momentum, None)
     running = check_running(running_mean, running_var, x.shape[1], x.dtype, **given)
     y, mean, var = normalize(x, view, weight, bias, eps, choice, out)
     if running is not None and x.size:

@@ -244,8 +244,11 @@ def check_values(values: int, x: np.ndarray) -> None:
         raise ValueError(f"more than 1 value per mean and variance is needed, got x of shape {x.shape}")
 
 
-def check_momentum(momentum: float | None, batches: int | None) -> float:
+def check_momentum(momentum: float | None, batches: int | None, needed: bool = True) -> float:
+    """Return the weight of a new batch; evaluation has none, and needs no count of batches."""
     if momentum is None:
+        if not needed:
+            return 0.0
         if batches is None:
             raise ValueError("momentum=None is the average of all batches: num_batches_tracked is needed")
         return 1.0 / whole(batches, "num_batches_tracked", least=1)

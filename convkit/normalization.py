@@ -113,7 +113,7 @@ def batch_norm(
     """
     return _batch_norm(
         x, running_mean, running_var, weight, bias, training, momentum, eps, num_batches_tracked,
-        (backend, algorithm), out,
+        (backend, algorithm), out, False,
     )[0]  # fmt: skip
 
 
@@ -146,7 +146,8 @@ def batch_norm_forward(
     -------
     BatchNorm
         ``(y, mean, invstd)``: hand the last two to :func:`batch_norm_backward`. They are float64
-        whatever x is, so that nothing is lost on the way.
+        whatever x is, so that nothing is lost on the way. Of a channel that holds an infinity, none of the
+        two is finite.
 
     Examples
     --------
@@ -157,7 +158,7 @@ def batch_norm_forward(
     return BatchNorm(
         *_batch_norm(
             x, running_mean, running_var, weight, bias, training, momentum, eps, num_batches_tracked,
-            (backend, algorithm), out,
+            (backend, algorithm), out, True,
         )
     )  # fmt: skip
 
@@ -174,16 +175,19 @@ def _batch_norm(
     num_batches_tracked: int | None,
     choice: tuple[str, str],
     out: Any,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    with_invstd: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return y, the mean and 1/sqrt(var + eps), this one if it is wanted."""
     given, x, eps = x, operand(x, "x"), check_eps(eps)
     view = batch_view(x.shape)
     gamma, beta = affine(weight, bias, view, x.dtype)
-    if not flag(training, "training"):
+    training = flag(training, "training")
+    factor = check_momentum(momentum, num_batches_tracked, needed=training)
+    if not training:
         mean, invstd = running_statistics(running_mean, running_var, view, x.dtype, eps)
         return normalize_given(x, view, mean, invstd, gamma, beta, choice, out), mean, invstd
     values = view.x[0] * view.x[3]
     check_values(values, x)
-    factor = check_momentum(momentum, num_batches_tracked)
     running = check_running(
         running_mean, running_var, view.weight[0], x.dtype, x=given, weight=weight, bias=bias, out=out
     )
@@ -192,7 +196,7 @@ def _batch_norm(
         move = local().move
         move(running[0], mean, factor, 1.0)
         move(running[1], var, factor, values / (values - 1))
-    return y, mean, local().invstd_of(var, eps)
+    return y, mean, local().invstd_of(var, eps) if with_invstd else None
 
 
 @any_array

@@ -258,6 +258,8 @@ def about_a_mean(draw: Draw, N: int, G: int, P: int, S: int) -> np.ndarray:
 def normalize_cases(name: str, N: int, G: int, P: int, S: int, W: int) -> list[Case]:
     shape, M = (N, G, P, S), N * P * S
     y, m = Output(shape, on_integers=4, on_reals=6), Output((G,), "float64", on_reals=M + 3)
+    if M > 16384:  # several chunks, whose means are no integers, and are merged: some roundings a merger
+        y, m = Output(shape, on_integers=32, on_reals=32), Output((G,), "float64", 8, M + 3)
     # The integers' statistics are given as integers and powers of two, so y and most gradients are exact.
     exact = Output(shape, on_reals=6)
     mixed = Output(shape, on_integers=6, on_reals=M + 6)
@@ -322,6 +324,9 @@ CASES: tuple[Case, ...] = tuple(
                 ("layer", 1, 5, 17, 1, 1),
                 ("everything", 2, 4, 3, 5, 2),
                 ("constant", 1, 3, 1, 1, 3),
+                ("chunks", 4, 3, 1, 10007, 3),
+                ("group-chunks", 1, 2, 3, 20011, 2),
+                ("layer-chunks", 1, 2, 40009, 1, 1),
             ],
         ),
         *itertools.starmap(

@@ -58,9 +58,10 @@ def test_rule_22_a_probability_is_in_0_to_1(name, p):
 
 
 @pytest.mark.parametrize(("name", "momentum"), having("momentum", -0.1, 1.1, -1, 2, np.nan, np.inf))
-def test_rule_16_momentum_is_in_0_to_1(name, momentum):
-    """Refused in training, which uses it, before the running statistics are touched."""
-    training = {"use_input_stats": True} if name == "instance_norm" else {"training": True}
+@pytest.mark.parametrize("train", [True, False])
+def test_rule_16_momentum_is_in_0_to_1(name, momentum, train):
+    """Refused before the running statistics are touched, and in evaluation too, which does not use it."""
+    training = {"use_input_stats" if name == "instance_norm" else "training": train}
     statistics = {"running_mean": np.full(3, 5.0), "running_var": np.full(3, 7.0)}
     message = re.escape(f"momentum must be in [0, 1], got {float(momentum)!r}")
     refused(name, ValueError, message, momentum=momentum, **training, **statistics)

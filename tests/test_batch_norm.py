@@ -231,3 +231,14 @@ def test_what_gamma_and_beta_do():
     assert_close(y.std(axis=0), np.array([3.0, 0.5]), 1000 * EPS)
     same = convkit.batch_norm(x, None, None, x.std(axis=0), x.mean(axis=0), training=True, eps=0.0)
     assert_close(same, x, 10 * EPS * np.abs(x).max())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("place", [0, 5, 40_000, 59_999])
+def test_rule_33_an_infinity_spoils_its_channels_statistics(place, dtype):
+    """Wherever it stands: first, inside or last, in the first chunk or in another."""
+    x = np.random.default_rng(2).standard_normal((2, 2, 30_000)).astype(dtype)
+    x[:, 0].flat[place] = np.inf
+    y, mean, invstd = convkit.batch_norm_forward(x)
+    assert not np.isfinite(mean[0]) and np.isnan(invstd[0]) and np.isnan(y[:, 0]).all()
+    assert np.isfinite(mean[1]) and np.isfinite(invstd[1]) and np.isfinite(y[:, 1]).all()

@@ -4,15 +4,16 @@
 
 This is not E[x^2] - E[x]^2, which loses everything when the mean is large. x_first is one of the M
 elements, so (x_first - mean)^2 is at most M*var, sum(d^2) at most (1 + M)*M*var, and the subtraction
-costs at most log2(1 + M) bits of 53, whatever the data: a chunk has thousands of elements, so some
-40 bits stay in the worst case (all elements close together but the first), and 52 in the usual one.
+costs at most log2(1 + M) bits of 53, whatever the data: with the thousands of elements that a chunk
+has some 40 bits stay in the worst case (all elements close together but the first), and 52 in the usual
+one. (A chunk is a 64th of a statistic of more than a million elements.)
 Of a constant, every d is 0, and so is the variance, exactly.
 
 Chunks are combined by Chan, Golub and LeVeque's formula ("Updating formulae and a pairwise
 algorithm for computing sample variances", 1979).
 
-What limits it: memory beyond the L2 cache. Inside, for 16 floats, two conversions, two subtractions
-and two additions take three cycles, some 80 GB/s. Tried and rejected: float lanes in two passes over
+What limits it: memory beyond the L2 cache. Inside, for 16 floats, two conversions, two subtractions,
+two additions and two multiply-adds. Tried and rejected: float lanes in two passes over
 an L1-sized block (the sums alone take a third less time inside L2, with the output after them no less;
 the mean then has 24 bits, and squares overflow at 1e19).
 """

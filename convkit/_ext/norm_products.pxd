@@ -3,7 +3,8 @@
     sum(dz)      sum(dz*(x - mean))      dz = dy*weight
 
 Lanes keep the elements' precision for some 2,000 elements at a time, and are then added up in double:
-no lane adds more than 128 numbers, so that the sums have all but the last few of their 24 bits.
+no lane adds more than 512 numbers (128 where a vector holds 16), so that the sums have all but the last
+few of their 24 bits.
 Tried and rejected: double lanes throughout, as for the variance. Nothing cancels here, and with two
 arrays to convert arithmetic, not memory, is the limit (half the speed inside the L2 cache).
 
@@ -72,8 +73,8 @@ cdef inline inlined add_products(
     if n*sizeof(real) < sizeof(vf):
         for i in range(n):
             z = dy[i]*weight[i if each else 0]
-            sum_z[0] += z
-            sum_zd[0] += z*(x[i] - m)
+            sum_z[i] += z  # lane i: a chain of one lane would be as long as all lanes together
+            sum_zd[i] += z*(x[i] - m)
     elif real is float:
         add_vectors(<const vf *> dy, <const vf *> x, n, <const vf *> &m, <const vf *> weight, each,
                     <vf *> sum_z, <vf *> sum_zd)

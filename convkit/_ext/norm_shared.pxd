@@ -23,7 +23,7 @@ from convkit._ext.norm_products cimport (
 )
 
 cdef enum:
-    PARTS = 16        # at most; each has two sums for each weight
+    PARTS = 16        # at most, of four strips or more; each has two sums for each weight, and a thread
     NEIGHBOURS = 128  # columns at once: their sums stay in L1
     ROWS = 64         # that they add up in the elements' precision
 
@@ -45,7 +45,7 @@ cdef inline void on_whole_planes(norm *s) noexcept nogil:
 
 
 cdef inline bint open_parts(parts *t, const norm *s) noexcept nogil:
-    """Get memory for the sums, never more than x takes, and tell whether there was any."""
+    """Get memory for the sums, 16 bytes a weight and part, and tell whether there was any."""
     t.strips, t.weights = ceil_div(s.G, s.width), s.W*s.P
     t.count = min(<Py_ssize_t> PARTS, ceil_div(t.strips, 4))
     t.sums = <double *> calloc(t.count*2*t.weights, sizeof(double))

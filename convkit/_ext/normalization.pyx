@@ -114,27 +114,34 @@ cdef void normalize_some(
                         min(g1, g0 + (i + 1)*width), streaming)
 
 
+cdef inline Py_ssize_t blocks(const norm *s) noexcept nogil:
+    """Return how many blocks there are: one for each chunk of each strip."""
+    return s.chunks*ceil_div(s.G, s.width)
+
+
 cdef void given_some(
     real *y, const real *x, const double *mean, const double *invstd, const real *weight,
-    const real *bias, const norm *s, Py_ssize_t k0, Py_ssize_t k1
+    const real *bias, const norm *s, Py_ssize_t first, Py_ssize_t stop
 ) noexcept nogil:
-    """Chunks k0 to k1 - 1 of every statistic, in the order of memory: strip after strip, row after row."""
+    """Blocks first to stop - 1, which follow one another in memory."""
     cdef bint streaming = worth_streaming(2*s.N*s.G*s.L*sizeof(real), s.S*sizeof(real))
     cdef int threads = threads_for(s.N*s.G*s.L)
-    cdef Py_ssize_t i, strips = ceil_div(s.G, s.width)
+    cdef Py_ssize_t i
     if threads == 1:
-        for i in range(k0*strips, k1*strips):
-            given_strip(y, x, mean, invstd, weight, bias, s, i//strips, i % strips, streaming)
+        for i in range(first, stop):
+            given_block(y, x, mean, invstd, weight, bias, s, i, streaming)
         return
-    for i in prange(k0*strips, k1*strips, schedule="static", num_threads=threads):
-        given_strip(y, x, mean, invstd, weight, bias, s, i//strips, i % strips, streaming)
+    for i in prange(first, stop, schedule="static", num_threads=threads):
+        given_block(y, x, mean, invstd, weight, bias, s, i, streaming)
 
 
-cdef void given_strip(
+cdef void given_block(
     real *y, const real *x, const double *mean, const double *invstd, const real *weight,
-    const real *bias, const norm *s, Py_ssize_t k, Py_ssize_t strip, bint streaming
+    const real *bias, const norm *s, Py_ssize_t i, bint streaming
 ) noexcept nogil:
-    cdef Py_ssize_t g0 = strip*s.width
+    """Block i, where those of one strip are pieces of a run, then come the next strip and the next runs."""
+    cdef Py_ssize_t strips = ceil_div(s.G, s.width), g0 = i//s.pieces % strips*s.width
+    cdef Py_ssize_t k = i//(strips*s.pieces)*s.pieces + i % s.pieces
     scale_chunk(y, x, mean + g0, invstd + g0, weight, bias, s,
                 chunk_of(s, g0, min(s.G, g0 + s.width), k), streaming)
 
@@ -174,7 +181,7 @@ cdef api void normalize_given_f32(
     const float *bias, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
 ) noexcept nogil:
     cdef norm s = plan_given(N, G, P, S, W, sizeof(float))
-    given_some(y, x, mean, invstd, weight, bias, &s, 0, s.chunks)
+    given_some(y, x, mean, invstd, weight, bias, &s, 0, blocks(&s))
 
 
 cdef api void normalize_given_f64(
@@ -182,7 +189,7 @@ cdef api void normalize_given_f64(
     const double *bias, Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W
 ) noexcept nogil:
     cdef norm s = plan_given(N, G, P, S, W, sizeof(double))
-    given_some(y, x, mean, invstd, weight, bias, &s, 0, s.chunks)
+    given_some(y, x, mean, invstd, weight, bias, &s, 0, blocks(&s))
 
 
 # --- from Python ---------------------------------------------------------------------------
@@ -217,19 +224,17 @@ def normalize_given(
 ):
     """Normalise x (N, G, P, S) by a mean and 1/sqrt(var + eps) (G,) that are given."""
     cdef int typenum = contract.normalize_given(y, x, mean, invstd, weight, bias)
-    cdef Py_ssize_t G = x.shape[1], k, at_once
-    cdef norm s = plan_given(x.shape[0], G, x.shape[2], x.shape[3], weight.shape[0], x.itemsize)
-    at_once = contract.blocks_at_once(s.rows*s.cells*G)
-    k = 0
-    while k < s.chunks:
+    cdef norm s = plan_given(x.shape[0], x.shape[1], x.shape[2], x.shape[3], weight.shape[0], x.itemsize)
+    cdef Py_ssize_t i = 0, at_once = contract.blocks_at_once(s.rows*s.cells*s.width)
+    while i < blocks(&s):
         with nogil:
             if typenum == cnp.NPY_FLOAT32:
                 given_some(<float *> y.data, <const float *> x.data, <const double *> mean.data,
                            <const double *> invstd.data, <const float *> weight.data,
-                           <const float *> bias.data, &s, k, min(s.chunks, k + at_once))
+                           <const float *> bias.data, &s, i, min(blocks(&s), i + at_once))
             else:
                 given_some(<double *> y.data, <const double *> x.data, <const double *> mean.data,
                            <const double *> invstd.data, <const double *> weight.data,
-                           <const double *> bias.data, &s, k, min(s.chunks, k + at_once))
+                           <const double *> bias.data, &s, i, min(blocks(&s), i + at_once))
         contract.signals()
-        k += at_once
+        i += at_once

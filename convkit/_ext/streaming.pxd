@@ -63,6 +63,6 @@ cdef inline Py_ssize_t to_aligned(const vec *p) noexcept nogil:
     return to_line(p)//<Py_ssize_t> (sizeof(vec)//lanes(p)) % lanes(p)
 
 
-cdef inline bint worth_streaming(Py_ssize_t bytes_in_and_out, Py_ssize_t bytes_in_a_run) noexcept nogil:
-    """Return whether results should go past the caches; runs must be long, for their ends do not."""
-    return bytes_in_and_out > 28*1024*1024 and bytes_in_a_run >= 4096
+# Return whether results should go past the caches, by the bytes that a kernel reads and writes and those of
+# a run of neighbours: it must be long, for its ends do not.
+cdef bint worth_streaming(Py_ssize_t bytes_in_and_out, Py_ssize_t bytes_in_a_run) noexcept nogil

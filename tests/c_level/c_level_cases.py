@@ -260,6 +260,10 @@ def channel_mean_backward(rng: np.random.Generator, dtype: type) -> Iterator[Cas
 NORMS = [(2, 3, 1, S, 3) for S in LENGTHS]
 NORMS += [(2, 3, S, 1, 1) for S in LENGTHS]
 NORMS += [(2, 5, 3, 3, 5), (2, 6, 4, 17, 3), (4, 70, 1, 2, 35), (2, 1, 1, 20012, 1), (2, 130, 1, 9, 130)]
+# Statistics of several chunks, of whole runs and of pieces; and runs of about 4096 bytes, from which on
+# results may go past the caches.
+NORMS += [(4, 3, 1, 10008, 3), (2, 2, 3, 20012, 2)]
+NORMS += [(2, 3, 1, S, 3) for S in (511, 512, 513, 1023, 1024, 1025)]
 
 
 def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[np.ndarray, np.ndarray]:

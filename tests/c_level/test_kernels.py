@@ -31,6 +31,16 @@ def driver():
     return compiled_driver()
 
 
+@pytest.fixture
+def past_the_caches():
+    """Let results go past the caches however small they are."""
+    from convkit._ext import streaming
+
+    before = streaming.set_large(0)
+    yield
+    streaming.set_large(before)
+
+
 def capsule(kernel: dispatch.Kernel, isa: str, suffix: str) -> object:
     module, _, function = kernel.place.partition(":")
     return importlib.import_module(f"convkit._ext.{isa}.{module}").__pyx_capi__[f"{function}_{suffix}"]
@@ -77,6 +87,18 @@ def check(driver, kernel: dispatch.Kernel, entry: object, suffix: str, at_end: b
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("kernel", COMPILED, ids=lambda k: f"{k.op}-{k.algorithm}")
 def test_through_its_capsule(driver, kernel, isa, suffix, at_end):
+    check(driver, kernel, capsule(kernel, isa, suffix), suffix, at_end)
+
+
+@pytest.mark.parametrize("at_end", [True, False], ids=["page_after", "page_before"])
+@pytest.mark.parametrize("suffix", TYPES)
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    "kernel",
+    [k for k in COMPILED if k.op.startswith("normalize") and k.algorithm == "direct"],
+    ids=lambda k: k.op,
+)
+def test_past_the_caches(driver, past_the_caches, kernel, isa, suffix, at_end):
     check(driver, kernel, capsule(kernel, isa, suffix), suffix, at_end)
 
 
