@@ -10,8 +10,8 @@ of 8 channels, which each tile reads again, exceed L1 when there are many terms.
 The change
 ----------
 Loops over blocks (blocks.py) around the same tiles: some rows of outputs, then some input channels,
-whose planes fit L2 and, in float32, whose weights fit L1. All but the first block of terms add to what y holds. A 1x1
-window with stride 1 needs no copy at all: x itself is planes already.
+whose planes fit L2 and, in float32, whose weights fit L1. All but the first block of terms add to what
+y holds. A 1x1 window with stride 1 needs no copy at all: x itself is planes already.
 
 What to expect
 --------------
