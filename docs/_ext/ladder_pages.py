@@ -99,7 +99,7 @@ class Ladder:
             )
         ax.set(xscale="log", xlim=(least, 1.05), ylim=(len(self.rungs) - 0.4, -0.6), yticks=list(at))
         ax.set_yticklabels([f"{name}  {i + 1}" for i, name in enumerate(self.rungs)])
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: percent(share)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
         ax.set_xlabel("share of the multiply-add peak; in figures, that of the bars")
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1}
         ax.legend(handles=[bars, *marks], ncols=2, columnspacing=1.2, **place)
