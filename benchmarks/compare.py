@@ -18,6 +18,7 @@ import json
 import platform
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -159,38 +160,53 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def compare_ladder(args: argparse.Namespace) -> dict[str, Any]:
-    """Time every algorithm of conv2d that only reorders the sum, as a share of the peak."""
-    peak = multiply_add_peak() * args.threads
+    """Time every algorithm of conv2d that the backend has, layer by layer."""
     convkit.set_num_threads(args.threads)
-    names = sorted(
-        convkit.algorithms("conv2d", args.backend), key=lambda name: name == "direct"
-    )  # the top, last
-    print(f"share of the multiply-add peak, {peak / 1e9:.0f} GFLOP/s on {args.threads} thread(s)\n")
+    algorithms = convkit.algorithms("conv2d", args.backend)
+    names = sorted(algorithms, key=lambda name: name == "direct")  # the top, last
+    rows = [row for layer in LADDER for row in ladder_rows(layer, names, args)]
+    peak = median(row["gflops"] / row["share"] for row in rows)
+    print(f"share of the multiply-add peak, {peak:.0f} GFLOP/s on {args.threads} thread(s)\n")
     print(f"{'algorithm':<20}" + "".join(f"{layer.name:>20}" for layer in LADDER))
-    truths = {layer: conv_truth(ConvCase(layer)) for layer in LADDER}
-    rows = []
+    shares = {(row["algorithm"], row["layer"]): f"{row['share']:.1%}" for row in rows}
     for name in names:
-        shares = [ladder_share(name, layer, truths[layer], peak, args.backend) for layer in LADDER]
-        cells = "".join(f"{share:>20.1%}" if share is not None else f"{'-':>20}" for share in shares)
-        print(f"{name:<20}{cells}", flush=True)
-        rows.append({"algorithm": name, **dict(zip((layer.name for layer in LADDER), shares, strict=True))})
-    return {"peak_gflops": peak / 1e9, "rows": rows}
+        print(f"{name:<20}" + "".join(f"{shares.get((name, layer.name), '-'):>20}" for layer in LADDER))
+    return {"peak_gflops": peak, "rows": rows}
 
 
-def ladder_share(name: str, layer: Layer, truth: list, peak: float, backend: str) -> float | None:
-    x, w, dy = ConvCase(layer).arrays()
-    y = np.empty_like(dy)
+def ladder_rows(layer: Layer, names: Sequence[str], args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Check the algorithms that serve a layer, then time them by turns, each turn beside its own peak."""
+    case = ConvCase(layer)
+    x, w, dy = case.arrays()
+    truth, flops = conv_truth(case), conv_work(x.shape, w.shape, dy.shape).flops
     options = {"stride": layer.stride, "padding": layer.padding, "groups": layer.groups}
-
-    def call() -> Any:
-        return convkit.conv2d(x, w, **options, algorithm=name, backend=backend, out=y)
-
-    try:
-        check_conv(f"{name}, {layer.name}", [call()], truth, WINOGRAD)
-    except ValueError:  # an algorithm says what it needs
-        return None
-    seconds = median(seconds_of(call, 1) for _ in range(5))
-    return conv_work(x.shape, w.shape, dy.shape).flops / seconds / peak
+    calls = {}
+    for name in names:
+        out = np.empty_like(dy)
+        call = partial(convkit.conv2d, x, w, **options, algorithm=name, backend=args.backend, out=out)
+        try:
+            check_conv(f"{name}, {layer.name}", [call()], truth, WINOGRAD)
+        except ValueError:  # an algorithm says what it needs
+            continue
+        calls[name] = call
+    least = LEAST[args.threads > 1]
+    repeats = {name: max(1, round(least / seconds_of(call, 1))) for name, call in calls.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    peaks = []
+    for _ in range(args.turns):
+        peaks.append(multiply_add_peak() * args.threads)
+        for name, call in calls.items():
+            seconds[name].append(seconds_of(call, repeats[name]))
+    return [
+        {
+            "algorithm": name,
+            "layer": layer.name,
+            "us": median(times) * 1e6,
+            "gflops": flops / median(times) / 1e9,
+            "share": median(flops / t / peak for t, peak in zip(times, peaks, strict=True)),
+        }
+        for name, times in seconds.items()
+    ]
 
 
 def compare_streaming(args: argparse.Namespace) -> dict[str, Any]:

@@ -110,6 +110,17 @@ def test_a_changed_source_is_compiled_again(tmp_path, monkeypatch):
     assert compiling._sources(dropout.dropout.function) != before
 
 
+def test_missing_weights_have_the_type_of_the_others():
+    """A plain 0 for them made float64 of the statement that adds four terms of float32."""
+    from convkit._numba.ladder.conv_unrolled import four_weights
+
+    w = np.arange(1, 4, dtype=np.float32)
+    assert four_weights(w, 0, 3, np.float32(0)) == (1, 2, 3, 0)
+    assert four_weights(w, 2, 3, np.float32(0)) == (3, 0, 0, 0)
+    (signature,) = four_weights.nopython_signatures
+    assert signature.return_type == numba.types.UniTuple(numba.float32, 4)
+
+
 def test_a_cache_folder_that_cannot_be_written(tmp_path):
     """The installation, the user's folder and the cache that is asked for are all read-only."""
     program = """

@@ -58,7 +58,9 @@ cdef inline int conv2d(
 ) except -1:
     """Call the kernel of the arrays' type, and let Ctrl-C in between images, or their parts.
 
-    `speed` is how many multiply-adds it does in a nanosecond, roughly: 50 only if it has tiles.
+    `speed` is how many multiply-adds the kernel does in a nanosecond, roughly: it tells how long an image
+    will take. Kernels of 50 and more are those that compute tiles of channels at full speed; their parts
+    are whole tiles, so that none is cut. Parts for slower kernels may end after any channel.
     """
     cdef conv_shape s
     cdef part p

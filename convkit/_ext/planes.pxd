@@ -2,11 +2,11 @@
 
 The outputs of a block are numbered row by row, ``oh*pitch + ow``. In a plane, the cell that a tap
 reads for output i lies at i plus an offset, the same for all of them. One plane a channel can serve
-all taps: a neighbour's padding on the right is the next row's on the left, and the pitch is a little
-more than a row of outputs, which makes some outputs worthless ("flat"). Or each tap of an axis gets
-a plane of its own, shifted in advance; then no output is worthless ("own"). With a stride, cells that
-neighbouring outputs read must become neighbours: one plane for each phase of the stride that taps
-have. Padding is in the tables, so it costs nothing extra.
+all taps: its rows are padded rows of the image, so the pitch is a little more than a row of outputs,
+and the outputs numbered between two rows, whose windows run across the row's end, are worthless
+("flat"). Or each tap of an axis gets a plane of its own, shifted in advance; then no output is
+worthless ("own"). With a stride, cells that neighbouring outputs read must become neighbours: one plane
+for each phase of the stride that taps have. Padding is in the tables, so it costs nothing extra.
 """
 
 from convkit._ext.conv_shape cimport conv_shape
@@ -80,6 +80,8 @@ cdef inline layout make_layout(
     extra = p.h.extra
     if s.OH > 1 and 15*(s.KW - 1)*s.OW < extra*s.OC//s.G*s.KH*s.KW and s.KW <= MAX_PLANES:
         p.h = make_axis(s.KW, s.SW, s.DW, True)
+    # Down, no output is worthless either way, and the way with fewer rows to copy is taken: nearly always
+    # shared planes, but one for each tap where the dilation exceeds the number of rows of outputs.
     if s.KH*s.OH < p.v.planes*(s.OH + p.v.extra) and s.KH <= MAX_PLANES:
         p.v = make_axis(s.KH, s.SH, s.DH, True)
     p.possible = p.v.planes <= MAX_PLANES and p.h.planes <= MAX_PLANES

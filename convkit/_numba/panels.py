@@ -31,7 +31,10 @@ def pack_panel(panel, x, s, ih_of, iw_of, first_term, terms, first_output, outpu
             ih = iw = -1
             if p < outputs:
                 ih, iw = ih_of[oh * s.SH + kh * s.DH], iw_of[ow * s.SW + kw * s.DW]
-            panel[k * L + p] = x[(c * s.IH + ih) * s.IW + iw] if ih >= 0 and iw >= 0 else 0
+            if ih >= 0 and iw >= 0:
+                panel[k * L + p] = x[(c * s.IH + ih) * s.IW + iw]
+            else:
+                panel[k * L + p] = 0
             ow += 1
             if ow == s.OW:
                 ow = 0

@@ -2,11 +2,11 @@
 
 The outputs of a block are numbered row by row, ``oh*pitch + ow``. In a plane, the cell that a tap
 reads for output i lies at i plus an offset, the same for all of them. One plane a channel can serve
-all taps: a neighbour's padding on the right is the next row's on the left, and the pitch is a little
-more than a row of outputs, which makes some outputs worthless ("flat"). Or each tap across gets a
-plane of its own, shifted in advance; then no output is worthless ("own"). With a stride, cells that
-neighbouring outputs read must become neighbours: one plane for each phase of the stride that taps
-have. Padding is in the tables, so it costs nothing extra.
+all taps: its rows are padded rows of the image, so the pitch is a little more than a row of outputs,
+and the outputs numbered between two rows, whose windows run across the row's end, are worthless
+("flat"). Or each tap across gets a plane of its own, shifted in advance; then no output is worthless
+("own"). With a stride, cells that neighbouring outputs read must become neighbours: one plane for each
+phase of the stride that taps have. Padding is in the tables, so it costs nothing extra.
 """
 
 from __future__ import annotations

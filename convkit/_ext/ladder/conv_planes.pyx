@@ -8,10 +8,10 @@ than they.
 
 The change
 ----------
-Planes (planes.pxd) hold the whole padded image of a group, each cell once or, at most, once for each tap
-across. Seen from the output's
-number, the cell for each tap is always equally far away, so one offset table serves all tiles, and
-the microkernel reads the planes as it read the panel. Rows are copied by vectors.
+Planes (planes.pxd) hold the whole padded image of a group, each cell once or, at most, once for each
+tap across. Seen from the output's number, the cell for each tap is always equally far away, so one
+offset table serves all tiles, and the microkernel reads the planes as it read the panel. Rows are
+copied by vectors.
 
 What to expect
 --------------
@@ -20,6 +20,8 @@ rows are long or output channels few, one plane serves all taps, and outputs at 
 computed in vain, 2 of 58 for a 3x3 window on 56 pixels; elsewhere each tap across has a plane of its
 own. The rest of the last vector is computed in vain too, 15 of 64 pixels at 7x7. And the planes of
 large images exceed the caches: every block of 8 output channels reads all of them again.
+
+To read on: planes.pxd down to ``fill_offsets``, then ``flat_tiles`` in tiles.pxd.
 """
 
 cimport numpy as cnp

@@ -19,6 +19,8 @@ What to expect
 --------------
 The multiply-adds run at the speed of the processor; the copying does not. It looks up each cell in
 the tables, and it copies each cell KH*KW times, once for every tap that reads it.
+
+To read on: microkernel.pxd down to ``tile``, which all rungs above use as it is, then panels.pxd.
 """
 
 cimport numpy as cnp

@@ -8,8 +8,12 @@ What limits it
 --------------
 The additions to one total wait for one another: 2 FLOPs in the 4 cycles that a fused multiply-add
 takes. A core that starts two of them a cycle, on 16 lanes each, could do 256 FLOPs in that time.
-Memory is no limit yet, though each multiply-add loads its two factors (8 bytes for 2 FLOPs in
-float32), nearly always from the L1 cache. Sums are kept in the arrays' own precision.
+Memory is no limit yet, though each multiply-add loads its two factors (8 bytes for 2 FLOPs), nearly
+always from the L1 cache. A 1x1 window is slower still: it begins and ends two loops for each
+multiply-add. Sums are kept in the arrays' own precision.
+
+Figures here and on all rungs above are for float32 and a core with AVX-512: 16 numbers in a vector,
+two fused multiply-adds of vectors in a cycle, 64 FLOPs.
 """
 
 cimport numpy as cnp

@@ -18,6 +18,8 @@ What to expect
 At 7x7 to 28x28 nothing is computed in vain; other rows, such as 56 outputs in vectors of 16, are done as
 before. What matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the
 weights of 8 output channels alone are 147 KB.
+
+To read on: ``contiguous_tiles`` in tiles.pxd, then ``dots`` in microkernel.pxd.
 """
 
 cimport numpy as cnp

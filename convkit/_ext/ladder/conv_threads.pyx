@@ -2,7 +2,7 @@
 
 What limited rung six
 ---------------------
-One core: it does nearly all of its 64 FLOPs a cycle, with planes and weights from its own L1 and L2. A
+One core: it does most of its 64 FLOPs a cycle, with planes and weights from its own L1 and L2. A
 second core has as many FLOPs, and caches of its own.
 
 The change
@@ -14,7 +14,8 @@ threads.
 
 What to expect
 --------------
-Twice the speed on two cores, but for the smallest layers, where the threads take as long to wake up.
+Nearly twice the speed on two cores, but for the smallest layers, where the threads take as long to
+wake up.
 """
 
 cimport numpy as cnp
@@ -107,7 +108,11 @@ def conv2d(
 def workspace_bytes(
     layer, Py_ssize_t itemsize, cnp.ndarray ih_of, cnp.ndarray iw_of, Py_ssize_t IH, Py_ssize_t IW
 ):
-    """Return how many bytes `conv2d` allocates: for each of its threads, never more than 2 MiB."""
+    """Return how many bytes `conv2d` allocates: for each of its threads, never more than 2 MiB.
+
+    Planned for the whole layer. A layer that takes long is done in parts (conv_door.pxd), each of them
+    a smaller layer with a plan of its own within the same limit.
+    """
     cdef conv_shape s
     cdef Py_ssize_t L = lanes(<vf *> NULL) if itemsize == sizeof(float) else lanes(<vd *> NULL)
     cdef plan a

@@ -2,8 +2,9 @@
 
 What limited rung three
 -----------------------
-Memory traffic: the totals were read from the L1 cache and written back for every four terms, and only
-four output channels shared what was loaded.
+Short rows, again: each pass over a row of 56 or 14 outputs had to begin and to end. And the totals were read
+from the L1 cache and written back for every four terms, and only four output channels shared what was
+loaded.
 
 The change
 ----------
@@ -17,7 +18,11 @@ neighbours whatever stride, dilation and padding say.
 What to expect
 --------------
 The multiply-adds run at the speed of the processor; the copying does not. It looks up each cell in
-the tables, and it copies each cell KH*KW times, once for every tap that reads it.
+the tables, and it copies each cell KH*KW times, once for every tap that reads it. With few output
+channels that takes longer than all else, and the rung below, which finds the image's row once for a
+row of outputs, may be faster.
+
+To read on: microkernel.py, then panels.py.
 """
 
 from __future__ import annotations

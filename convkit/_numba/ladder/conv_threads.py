@@ -2,7 +2,7 @@
 
 What limited the rung below
 ---------------------------
-One core: it multiplies and adds nearly as fast as it can, and the others wait.
+One core: it does most of its 64 FLOPs a cycle, and the others wait.
 
 The change
 ----------
@@ -13,7 +13,8 @@ the same at any number of threads.
 
 What to expect
 --------------
-Twice the speed on two cores, but for the smallest layers, where the threads take as long to wake up.
+Nearly twice the speed on two cores, but for the smallest layers, where the threads take as long to
+wake up.
 """
 
 from __future__ import annotations
