@@ -108,13 +108,13 @@ def draw_heatmaps(images: np.ndarray, labels: np.ndarray, cams: np.ndarray, scor
             bare(ax)
             ax.set_title(title, fontsize=FONT_SIZE, color=INK)
         if missed:
-            grid[1, i].set_title(f"{titles[1]}, missed", fontsize=FONT_SIZE, color=LINES[1], weight="bold")
+            grid[0, i].set_title(f"{titles[0]}, missed", fontsize=FONT_SIZE, color=LINES[1], weight="bold")
             for spine in grid[1, i].spines.values():
                 spine.set(visible=True, color=LINES[1], linewidth=2)
-    for ax, label in zip(grid[:, 0], ("image", "for the winner", "for the second"), strict=True):
+    for ax, label in zip(grid[:, 0], ("image", "winner", "second"), strict=True):
         ax.set_ylabel(label, fontsize=FONT_SIZE, color=INK)
     colours = ScalarMappable(Normalize(-limit, limit), DIVERGING)
-    bar = figure.colorbar(colours, ax=grid[1:, :], shrink=0.7, aspect=12, label="share of the score")
+    bar = figure.colorbar(colours, ax=grid[1:, :], shrink=0.7, aspect=12, label="mean + bias = score")
     bar.outline.set_visible(False)
     dress(bar.ax, frame="")
     return figure

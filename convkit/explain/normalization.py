@@ -77,10 +77,11 @@ def batch_norm(
     x, weight, bias, running_mean, running_var = given(
         x=x, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
     )
-    if not training and (running_mean is None or running_var is None):
+    statistics = {"running_mean": running_mean, "running_var": running_var}
+    missing = [name for name, v in statistics.items() if v is None]
+    if missing and not training:
         raise ValueError(
-            "evaluation needs running_mean and running_var: to normalise by x's own statistics, "
-            "pass training=True"
+            f"evaluation needs {' and '.join(missing)}: to normalise by x's own statistics, pass training=True"
         )
     own_mean, own_var = (None if v is None else v.copy() for v in (running_mean, running_var))
     y = normalization.batch_norm(
