@@ -81,7 +81,7 @@ def batch_norm(
     missing = [name for name, v in statistics.items() if v is None]
     if missing and not training:
         raise ValueError(
-            f"evaluation needs {' and '.join(missing)}: to normalise by x's own statistics, pass training=True"
+            f"evaluation needs {' and '.join(missing)}: for x's own statistics, pass training=True"
         )
     own_mean, own_var = (None if v is None else v.copy() for v in (running_mean, running_var))
     y = normalization.batch_norm(
