@@ -139,6 +139,9 @@ def _seconds(text: str) -> float:
 
 def _tour(arguments: argparse.Namespace) -> int:
     start = time.perf_counter()
+    for what, name in (("IMAGE", arguments.image), ("-o", arguments.output)):
+        if name == "":
+            raise Failure(f"{what} is an empty name: leave it away for the default, or name a file")
     to_stdout = arguments.output == "-"
     if to_stdout and (arguments.json or arguments.open):
         raise Failure("-o - writes the page to standard output, which excludes --json and --open")

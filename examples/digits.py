@@ -16,11 +16,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from training import Digits, accuracy, batches, digits, progress_bar, train
 
 from convkit.explain.pictures import signed
-from convkit.explain.style import FONT_SIZE, INK, LINES, bare, dress, new_axes
+from convkit.explain.style import DIVERGING, FONT_SIZE, INK, LINES, bare, dress, new_axes
 from convkit.layers import SGD, AvgPool2d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, ReLU, Sequential
 
 EPOCHS, BATCH, RATE, MOMENTUM = 15, 32, 0.1, 0.9
@@ -89,7 +91,7 @@ def draw_losses(losses: list[float]) -> Figure:
 
 
 def draw_heatmaps(images: np.ndarray, labels: np.ndarray, cams: np.ndarray, scores: np.ndarray) -> Figure:
-    """Draw digits, the map of the class that won, and for the unsure ones that of the runner-up."""
+    """Draw digits, and the maps of the class that won and of the runner-up; a frame marks what is missed."""
     n = len(images)
     figure = Figure(figsize=(0.95 * n + 0.9, 3.5), layout="constrained")
     grid = figure.subplots(3, n)
@@ -101,11 +103,20 @@ def draw_heatmaps(images: np.ndarray, labels: np.ndarray, cams: np.ndarray, scor
         grid[1, i].imshow(signed(cams[i, first], limit))
         grid[2, i].imshow(signed(cams[i, second], limit))
         titles = f"a {labels[i]}", f"{first}: {scores[i, first]:.1f}", f"{second}: {scores[i, second]:.1f}"
+        missed = first != labels[i]
         for ax, title in zip(grid[:, i], titles, strict=True):
             bare(ax)
             ax.set_title(title, fontsize=FONT_SIZE, color=INK)
-    for ax, label in zip(grid[:, 0], ("image", "for the winner", "for the second"), strict=True):
+        if missed:
+            grid[0, i].set_title(f"{titles[0]}, missed", fontsize=FONT_SIZE, color=LINES[1], weight="bold")
+            for spine in grid[1, i].spines.values():
+                spine.set(visible=True, color=LINES[1], linewidth=2)
+    for ax, label in zip(grid[:, 0], ("image", "winner", "second"), strict=True):
         ax.set_ylabel(label, fontsize=FONT_SIZE, color=INK)
+    colours = ScalarMappable(Normalize(-limit, limit), DIVERGING)
+    bar = figure.colorbar(colours, ax=grid[1:, :], shrink=0.7, aspect=12, label="mean + bias = score")
+    bar.outline.set_visible(False)
+    dress(bar.ax, frame="")
     return figure
 
 

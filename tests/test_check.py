@@ -12,8 +12,9 @@ import convkit
 from convkit import checker
 from convkit.checker.calling import Observation
 from convkit.checker.conduct import CONDUCT
-from convkit.checker.diagnosis import Record, agree, diagnose
+from convkit.checker.diagnosis import diagnose
 from convkit.checker.operations import OPERATIONS, all_rules, operation
+from convkit.checker.record import Record, agree
 
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path.append(str(DOCS / "_ext"))

@@ -196,7 +196,7 @@ def test_a_function_that_knows_one_number_of_axes():
 
     report = convkit.check(of_vectors, "batch_norm")
     assert report
-    assert "your function takes no x with 4 axes" in report.skipped
+    assert "your function takes no x of shape (N, C, H, W)" in report.skipped
 
 
 def test_a_function_of_planes_is_told_how_to_say_so():

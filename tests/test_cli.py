@@ -348,3 +348,11 @@ def test_closed_pipe_is_141_without_a_traceback(monkeypatch, capsys):
         monkeypatch.setattr(sys, "stdout", broken)
         assert cli.main(["info"]) == 141
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("arguments", "what"), [([""], "IMAGE"), (["-o", ""], "-o"), (["-o="], "-o")])
+def test_an_empty_name_is_no_file(arguments, what, capsys):
+    assert main(["tour", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"convkit: error: {what} is an empty name: leave it away for the default, or name a file\n"

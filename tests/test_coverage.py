@@ -118,6 +118,30 @@ def test_coverage_refuses(arguments, error):
 
 # --- receptive fields ----------------------------------------------------------------------
 
+
+def test_a_whole_network_ends_its_field_at_flatten():
+    body = [layers.Conv2d(1, 4, 3), layers.BatchNorm2d(4), layers.ReLU(), layers.AvgPool2d(2)]
+    head = [layers.Flatten(), layers.Dropout(), layers.Linear(36, 10)]
+    found = explain.receptive_field(layers.Sequential(*body, *head), 8)
+    alone = explain.receptive_field(body, 8)
+    assert (
+        (found.size, found.rows, found.windows)
+        == (alone.size, alone.rows, alone.windows)
+        == (
+            (4, 4),
+            alone.rows,
+            alone.windows,
+        )
+    )
+    assert alone.ends == ()
+    assert found.ends == (
+        "Behind layer 4 (Flatten) each number has no rows and columns any more.",
+        "Behind layer 6 (Linear) each number sees the whole image.",
+    )
+    assert str(found).endswith("\n".join(found.ends))
+    np.testing.assert_array_equal(found.paths(1, 1), alone.paths(1, 1))
+
+
 windows = st.fixed_dictionaries(
     {"kernel_size": st.tuples(st.integers(1, 3), st.integers(1, 3))},
     optional={
@@ -194,7 +218,10 @@ def test_same_padding_with_a_stride_needs_the_size():
         ([{"stride": 2}], r"layer 0 \(a dict\) has no kernel_size"),
         ([{"kernel_size": 3}, {"kernel_size": 3, "strides": 2}], "layer 1 may have kernel_size"),
         (["conv"], r"layer 0 \(str\) has no kernel_size"),
-        ([layers.ReLU(), layers.Linear(3, 3)], r"layer 1 \(Linear\) has no kernel_size"),
+        (
+            [layers.Flatten(), layers.Conv2d(1, 1, 3)],
+            r"layer 1 \(Conv2d\) has a window, but stands behind Flatten",
+        ),
         ([layers.AvgPool2d(2, ceil_mode=True)], "in ceil mode"),
         ([{"kernel_size": 9}], "the window does not fit"),
     ],

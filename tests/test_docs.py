@@ -4,6 +4,7 @@ import doctest
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -55,6 +56,21 @@ def test_a_false_assertion_in_a_page_is_an_error(tmp_path):
     with pytest.raises(AssertionError) as caught:
         list(run_page(path))
     assert caught.traceback[-1].lineno + 1 == 5, "the error points into the page"
+
+
+def test_what_a_piece_prints_stands_above_its_last_value_as_html():
+    executed = pytest.importorskip("executed", reason="Sphinx is not installed")
+    env = SimpleNamespace(temp_data={}, docname="page", doc2path=str)
+    code = [
+        "class Bold:",
+        "    def _repr_html_(self):",
+        "        return '<b>value</b>'",
+        "print('said')",
+        "Bold()",
+    ]
+    piece = SimpleNamespace(content=code, content_offset=0, lineno=1, options={"hide": None}, env=env)
+    shown = executed.Run.run(piece)
+    assert [node.astext() for node in shown] == ["said", "<b>value</b>"]
 
 
 def test_a_page_shares_its_names_from_top_to_bottom(tmp_path):

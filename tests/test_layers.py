@@ -7,6 +7,7 @@ import pytest
 from comparator import assert_bits, assert_close
 
 import convkit
+from convkit import layers
 from convkit.layers import (
     SGD,
     Adam,
@@ -312,3 +313,21 @@ def test_trains_as_pytorch_does(name):
     assert list(state) == list(theirs.state_dict())
     for key, value in theirs.state_dict().items():
         assert_close(np.asarray(state[key], np.float64), value.numpy().astype(np.float64), 1e-7, key)
+
+
+def test_optimizers_and_hooks_print_what_they_are():
+    net = layers.Linear(2, 3)
+    texts = [repr(of(net.parameters())) for of in (lambda p: layers.SGD(p, 0.1), layers.RMSProp, layers.Adam)]
+    assert texts == [
+        "SGD(lr=0.1, momentum=0.0), numbers: 9, steps: 0",
+        "RMSProp(lr=0.01, alpha=0.99, eps=1e-08), numbers: 9, steps: 0",
+        "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08), numbers: 9, steps: 0",
+    ]
+
+    def look(layer, x, y):
+        return None
+
+    handle = net.register_forward_hook(look)
+    assert repr(handle).endswith("look, in place)")
+    handle.remove()
+    assert repr(handle).endswith("look, removed)")

@@ -278,8 +278,8 @@ def test_an_explanation_is_no_sequence():
 @pytest.mark.parametrize("op", ["conv2d", "avg_pool2d", "pad", "batch_norm", "dropout"])
 def test_what_the_operation_refuses_is_refused_in_its_words(op):
     second = {"conv2d": (np.ones((1, 1, 1, 1)),), "avg_pool2d": (2,), "pad": ((1, 1),)}.get(op, ())
-    with pytest.raises(TypeError, match="x must be an array of float32 or float64, got list"):
-        getattr(explain, op)([1.0], *second)
+    with pytest.raises(TypeError, match="x must be an array of float32 or float64, got dict"):
+        getattr(explain, op)({}, *second)
 
 
 @pytest.mark.parametrize(

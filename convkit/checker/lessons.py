@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from .diagnosis import Finding, agree
 from .model import Operation, Rule
 from .operations import OPERATIONS, all_rules, operation
+from .record import Finding, agree
 from .report import Counterexample, counterexample
 from .text import Line, example_lines, ledger_lines, rule_lines
 

@@ -170,6 +170,8 @@ class Operation:
         Outputs that there are only where an option asks for them: output -> option.
     axes : mapping
         Leading axes of arrays: ``N`` batch, ``C`` and ``O`` channels, which a layout may lack.
+    forms : mapping
+        What the first array's axes are, by their number, where there is a choice.
     unrepeatable : str
         The rule that is broken where two equal calls return different results.
     examine : callable, optional
@@ -186,6 +188,7 @@ class Operation:
     in_place: tuple[str, ...] = ()
     only_with: Mapping[str, str] = field(default_factory=dict)
     axes: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[int, str] = field(default_factory=dict)
     unrepeatable: str = "not_repeatable"
     examine: Callable[..., Any] | None = None
 

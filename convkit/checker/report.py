@@ -12,8 +12,8 @@ import numpy as np
 from .calling import Caller
 from .conduct import CONDUCT
 from .convention import Convention
-from .diagnosis import Finding, Record, agree, differing
 from .model import Result
+from .record import Finding, Record, agree, differing
 
 if TYPE_CHECKING:
     from rich.text import Text

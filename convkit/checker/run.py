@@ -9,9 +9,11 @@ import numpy as np
 
 from .calling import Caller
 from .convention import Convention
-from .diagnosis import Record, diagnose, observe
+from .diagnosis import diagnose
 from .model import Operation
+from .observing import observe
 from .operations import OPERATIONS, operation
+from .record import Record
 from .report import Report
 
 __all__ = ["run"]

@@ -155,7 +155,7 @@ def _explain(
                 "tap": weight, "from": came, "value": value, "weight": factor,
                 "product": value * factor, "sum": total,
             })  # fmt: skip
-        lines = [Line("sum", f"{len(rows)} products", total)]
+        lines = [Line("sum", f"{len(rows)} product{'s' if len(rows) != 1 else ''}", total)]
         if b is not None:
             bias = float(b[oc])
             lines.append(Line("bias", f"{figure(total)} + {Ref('b', (oc,))}", total + bias))

@@ -20,7 +20,10 @@ POINTWISE = {
     "BatchNorm1d", "BatchNorm2d", "Dropout", "Dropout2d", "ELU", "GELU", "Hardswish", "Identity", "LeakyReLU",
     "ReLU", "ReLU6", "SiLU", "Sigmoid", "Softplus", "Tanh",
 }  # fmt: skip
-"""Layers that see one pixel, and are left out."""
+"""Layers that see one pixel, and are left out. (BatchNorm's statistics see more, in training.)"""
+
+ENDS = {"Flatten": "has no rows and columns any more", "Linear": "sees the whole image"}
+"""Layers that end the image, and what they make of each number after them."""
 
 
 def receptive_field(layers: Iterable[Any], input_size: IntOrInts | None = None) -> ReceptiveField:
@@ -31,7 +34,8 @@ def receptive_field(layers: Iterable[Any], input_size: IntOrInts | None = None) 
     layers : iterable
         Dicts with ``kernel_size`` and optionally ``stride``, ``padding`` and ``dilation``, as for
         :func:`convkit.conv2d`; or layers that know these: those of :mod:`convkit.layers`, or a framework's.
-        Sequences of layers may be nested; layers that see one pixel, such as ReLU, change nothing.
+        Sequences of layers may be nested; layers that see one pixel, such as ReLU and BatchNorm, change
+        nothing. Flatten and Linear end the image: the field is that of what goes into them.
     input_size : int or (int, int), optional
         Rows and columns of the image; with it there are output sizes, and fields that end at its edge.
 
@@ -42,7 +46,8 @@ def receptive_field(layers: Iterable[Any], input_size: IntOrInts | None = None) 
     Raises
     ------
     ValueError, TypeError
-        If a layer has no window, an option is out of range, or the image is too small.
+        If a layer has no window, or stands behind Flatten or Linear; if an option is out of range, or the
+        image too small.
 
     Examples
     --------
@@ -53,20 +58,35 @@ def receptive_field(layers: Iterable[Any], input_size: IntOrInts | None = None) 
     3 x 3         3 x 3   1     0          10 x 10
     3 x 3         5 x 5   1     0          8 x 8
     2 x 2 / 2     6 x 6   2     0          4 x 4
+
+    >>> from convkit.layers import BatchNorm2d, Conv2d, Flatten, Linear
+    >>> convkit.explain.receptive_field([Conv2d(1, 2, 3), BatchNorm2d(2), Flatten(), Linear(72, 10)], 8)
+    layer  field  jump  starts at  outputs
+    input  1 x 1  1     0          8 x 8
+    3 x 3  3 x 3  1     0          6 x 6
+    Behind layer 2 (Flatten) each number has no rows and columns any more.
+    Behind layer 3 (Linear) each number sees the whole image.
     """
     size = None if input_size is None else per_axis(input_size, 2, "input_size", least=1)
     windows: list[_Window] = []
     sizes = size
+    end: dict[str, int] = {}  # which layers end the image, and which number the first of them has
     for number, layer in enumerate(_flat(layers)):
+        if (kind := type(layer).__name__) in ENDS:
+            end.setdefault(kind, number)
+            continue
         window = _window(layer, number, sizes)
         if window is None:
             continue
+        if end:
+            raise ValueError(f"layer {number} ({kind}) has a window, but stands behind {' and '.join(end)}")
         windows.append(window)
         sizes = None if size is None else _outputs(windows, size)
     rows, columns = (
         tuple(along_one_axis([w.axis(i) for w in windows], None if size is None else size[i])) for i in (0, 1)
     )
-    return ReceptiveField(tuple(windows), rows, columns, size)
+    ends = tuple(f"Behind layer {number} ({kind}) each number {ENDS[kind]}." for kind, number in end.items())
+    return ReceptiveField(tuple(windows), rows, columns, size, ends)
 
 
 @dataclass(frozen=True)
@@ -161,12 +181,15 @@ class ReceptiveField:
         The fields along each axis: the input's own, then one after each of those layers.
     input_size : (int, int) or None
         Rows and columns of the image.
+    ends : tuple of str
+        Which layers end the image, Flatten and Linear, and what that means, in sentences.
     """
 
     windows: tuple[_Window, ...]
     rows: tuple[Field, ...]
     columns: tuple[Field, ...]
     input_size: tuple[int, ...] | None
+    ends: tuple[str, ...] = ()
 
     @property
     def size(self) -> tuple[int, int]:
@@ -301,6 +324,7 @@ class ReceptiveField:
             jump, start = brief((r.jump, c.jump)), brief((r.start, c.start))
             table.append((name, f"{r.size} x {c.size}", jump, start, outputs))
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in table)
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
+        return "\n".join([*lines, *self.ends])
 
     __repr__ = __str__

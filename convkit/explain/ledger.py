@@ -183,14 +183,36 @@ class Ledger:
 
 
 def given(**arrays: Any) -> tuple[Any, ...]:
-    """Return the arrays that an operation was given as NumPy arrays; None stays None.
+    """Return the arrays that an operation was given as NumPy arrays of floats; None stays None.
+
+    Kernels cast nothing in silence, but here numbers are typed by hand: lists, whole numbers and arrays of
+    them become float64, or float32 beside arrays of that.
 
     Raises
     ------
     TypeError
-        If one is none, or not of float32 or float64, in the operation's own words.
+        If one holds no numbers, or is an array of another dtype, in the operation's own words.
+    ValueError
+        If the rows of a list are not equally long.
     """
-    return tuple(None if a is None else operand(a, name) for name, a in arrays.items())
+    floats = {a.dtype for a in arrays.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f"}
+    dtype = np.float32 if floats == {np.dtype(np.float32)} else np.float64
+    return tuple(None if a is None else operand(_floats(a, name, dtype), name) for name, a in arrays.items())
+
+
+def _floats(a: Any, name: str, dtype: type[np.floating]) -> Any:
+    """Return lists, numbers and arrays of whole numbers as an array of floats, anything else as it is."""
+    listed = isinstance(a, list | tuple | int | float)
+    whole_numbers = isinstance(a, np.ndarray | np.integer) and a.dtype.kind in "biu"
+    if not (listed or whole_numbers) or isinstance(a, np.ma.MaskedArray):
+        return a
+    try:
+        array = np.asarray(a)
+    except ValueError as error:
+        raise ValueError(f"{name} must have rows of one length: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got {a!r:.60}")
+    return array.astype(dtype)
 
 
 def ran_by() -> Call:

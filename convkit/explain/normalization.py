@@ -44,6 +44,13 @@ def batch_norm(
     Explanation
         Index it like the output, ``[n, c, h, w]``, for the :class:`Ledger` of one number.
 
+    Raises
+    ------
+    ValueError, TypeError
+        As :func:`convkit.batch_norm`; in evaluation, if there are no running statistics.
+    Mismatch
+        When indexed, if the steps do not come to the kernel's own output.
+
     Examples
     --------
     >>> import numpy as np, convkit
@@ -70,6 +77,12 @@ def batch_norm(
     x, weight, bias, running_mean, running_var = given(
         x=x, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
     )
+    statistics = {"running_mean": running_mean, "running_var": running_var}
+    missing = [name for name, v in statistics.items() if v is None]
+    if missing and not training:
+        raise ValueError(
+            f"evaluation needs {' and '.join(missing)}: for x's own statistics, pass training=True"
+        )
     own_mean, own_var = (None if v is None else v.copy() for v in (running_mean, running_var))
     y = normalization.batch_norm(
         x, own_mean, own_var, weight, bias, training, momentum, eps,

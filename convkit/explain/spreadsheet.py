@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import IntOrInts, any_array, operand
+from ..arrays import IntOrInts, any_array
 from ..conv import conv2d
 from ..conv_plan import Padding
 from ..geometry import conv_padding, per_axis
 from ..normalization import batch_norm
-from .ledger import brief
+from .ledger import brief, given
 from .sheet_layout import FIRST_ROW, Contents, Layout
 from .sources import axis
 
@@ -105,7 +105,7 @@ def to_xlsx(
     ...     written.path.name, written.ranges["input"][0, 0], written.ranges["output"][0, 0]
     ('sums.xlsx', 'B6:D8', 'Q5:T8')
     """
-    x, w = operand(x, "x"), operand(w, "w")
+    x, w, b, weight, bias = given(x=x, w=w, b=b, weight=weight, bias=bias)
     y: Any = conv2d(
         _wide(x, "x"), _wide(w, "w"), None if b is None else _wide(b, "b"), stride, padding, dilation, groups,
         padding_mode=padding_mode, flip=flip,
@@ -136,8 +136,7 @@ def to_xlsx(
     return _Writer(Layout(contents), title).write(Path(path))
 
 
-def _wide(a: Any, name: str) -> np.ndarray:
-    a = operand(a, name)
+def _wide(a: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(a).all():
         raise ValueError(f"{name} must be finite: a spreadsheet has neither infinities nor NaN")
     return a.astype(np.float64)

@@ -153,7 +153,7 @@ def _explain(
                     "lands": "directly" if direct else f"where it was {SHOWN[padding_mode]}",
                     "value": value, "weight": factor, "product": value * factor, "sum": total,
                 })  # fmt: skip
-        lines = [Line("sum", f"{len(rows)} products", total)]
+        lines = [Line("sum", f"{len(rows)} product{'s' if len(rows) != 1 else ''}", total)]
         if b is not None:
             lines.append(Line("bias", f"{figure(total)} + {Ref('b', (oc,))}", total + float(b[oc])))
             size_of_terms += abs(float(b[oc]))

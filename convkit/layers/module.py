@@ -196,12 +196,16 @@ class RemovableHook:
     """The handle of a hook: ``remove()`` takes the hook off again."""
 
     def __init__(self, hooks: dict[int, Hook], hook: Hook) -> None:
-        self._hooks = hooks
+        self._hooks, self._hook = hooks, hook
         hooks[id(self)] = hook
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
         self._hooks.pop(id(self), None)
+
+    def __repr__(self) -> str:
+        state = "in place" if id(self) in self._hooks else "removed"
+        return f"RemovableHook({getattr(self._hook, '__qualname__', self._hook)}, {state})"
 
     def __enter__(self) -> RemovableHook:
         return self

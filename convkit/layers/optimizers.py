@@ -83,6 +83,13 @@ class Optimizer:
             if p.grad is not None:
                 p.data -= self.change(number, p.grad).astype(p.data.dtype, copy=False)
 
+    options: tuple[str, ...] = ()  # what is set besides lr
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={getattr(self, name)}" for name in ("lr", *self.options))
+        numbers = sum(p.data.size for p in self.parameters)
+        return f"{type(self).__name__}({options}), numbers: {numbers:,}, steps: {self.steps:,}"
+
     def change(self, number: int, grad: np.ndarray) -> np.ndarray:
         """Return what to subtract from the parameter of that number."""
         raise NotImplementedError(f"{type(self).__name__} has no change")
@@ -116,7 +123,11 @@ class SGD(Optimizer):
     ...     sgd.step()
     >>> w.data.round(6)                       # 1 - 0.1 * 1 - 0.1 * 1.9
     array([0.71])
+    >>> sgd
+    SGD(lr=0.1, momentum=0.9), numbers: 1, steps: 2
     """
+
+    options = ("momentum",)
 
     def __init__(self, parameters: Iterable[Parameter], lr: float, momentum: float = 0.0) -> None:
         super().__init__(parameters, lr)
@@ -142,6 +153,8 @@ class RMSProp(Optimizer):
     eps : float, optional
         Added to the root (outside of it, unlike batch norm's).
     """
+
+    options = ("alpha", "eps")
 
     def __init__(
         self, parameters: Iterable[Parameter], lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
@@ -173,6 +186,8 @@ class Adam(Optimizer):
     Averages that start at zero are too small at first, after t steps by the factor ``1 - beta**t``; Adam
     divides by it. (BatchNorm's running statistics start at 0 and 1 and are not corrected.)
     """
+
+    options = ("betas", "eps")
 
     def __init__(
         self,

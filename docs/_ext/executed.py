@@ -2,7 +2,8 @@
 
 ``{run}`` shows its code, what it printed, and its last value: a drawing (a Matplotlib Axes or Figure,
 or a dict of captions and drawings, which stand side by side) becomes inline SVG in the page's own ink;
-what knows itself as HTML (``_repr_html_``) is asked for that. A false assertion stops the build.
+what knows itself as HTML (``_repr_html_``) is asked for that, and stands below what was printed. A false
+assertion stops the build.
 
 Options of ``{run}``: ``:hide:`` leaves the code out, ``:table:`` reads what was printed as
 Markdown, ``:alt:`` describes a drawing to those who do not see it, ``:caption:`` stands below it.
@@ -51,19 +52,20 @@ class Run(SphinxDirective):
         shown: list[nodes.Node] = []
         if "hide" not in self.options:
             shown.append(nodes.literal_block(code, code, language="python"))
+        last: list[nodes.Node] = []
         if isinstance(value, Axes | Figure):
-            value = {"": value}
+            last = [self.figure({"": value})]
         elif hasattr(value, "_repr_html_"):
-            return [*shown, nodes.raw("", value._repr_html_(), format="html")]
-        if isinstance(value, Mapping):
-            return [*shown, self.figure(value)]
-        if "table" in self.options:
-            return [*shown, *self.parsed(printed)]
-        if value is not None:
+            last = [nodes.raw("", value._repr_html_(), format="html")]
+        elif isinstance(value, Mapping):
+            last = [self.figure(value)]
+        elif value is not None and "table" not in self.options:
             printed += f"{value!r}\n"
-        if printed:
+        if "table" in self.options:
+            shown += self.parsed(printed)
+        elif printed:
             shown.append(nodes.literal_block(printed, printed.rstrip(), language="none", classes=["output"]))
-        return shown
+        return [*shown, *last]
 
     def figure(self, drawings: Mapping[str, Axes | Figure]) -> nodes.Node:
         figure = nodes.container(classes=["drawings", "several"] if len(drawings) > 1 else ["drawings"])

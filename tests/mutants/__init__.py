@@ -73,12 +73,14 @@ def mutant(like: str, *edits: Edit) -> Mutant:
 
 
 def all_mutants() -> Iterator[Mutant]:
-    """Yield every mutant: the edits of the loops, then the functions in other styles."""
+    """Yield every mutant: the edits of the loops, then functions in other styles, and homework."""
     for like in FILES:
         for edit in import_module(f"{__name__}.{like}").EDITS:
             yield mutant(like, edit)
     for like, rule, function, options in import_module(f"{__name__}.other_styles").BROKEN:
         yield Mutant(like, function, (rule,), ("", function.__doc__), options)
+    for like, rules, function, options in import_module(f"{__name__}.homework").BROKEN:
+        yield Mutant(like, function, rules, ("", function.__doc__), options)
 
 
 def all_right() -> Iterator[tuple[str, Callable[..., Any], Mapping[str, Any]]]:

@@ -42,6 +42,8 @@ EDITS = [
     Edit("divisor_override_ignored", "(divisor_override or cells)", "cells"),
     Edit("stride_defaults_to_one", "else (KH, KW)", "else (1, 1)"),
     Edit("stride_is_the_window", "pair(stride) if stride else (KH, KW)", "KH, KW"),
+    Edit("stride_ignored", "oh * SH - PH, ow * SW - PW", "oh - PH, ow - PW"),
+    Edit("stride_ignored", "SH, SW = pair(stride) if stride else (KH, KW)", "SH = SW = 1"),
     Edit("stride_swapped", "SH, SW = pair(stride) if stride", "SH, SW = pair(stride)[::-1] if stride"),
     Edit("window_swapped", "(KH, KW), (PH, PW) =", "(KW, KH), (PH, PW) ="),
     Edit("last_window_lost", "y = np.zeros((N, C, OH, OW))", "y = np.zeros((N, C, OH - (not ceil_mode), OW - (not ceil_mode)))"),

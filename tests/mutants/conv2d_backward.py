@@ -43,6 +43,7 @@ EDITS = [
     Edit("dropped_columns_missing", "    grad_x = grad_padded", "    H -= (H + 2 * PH - DH * (KH - 1) - 1) % SH\n    W -= (W + 2 * PW - DW * (KW - 1) - 1) % SW\n    grad_x = grad_padded"),
     Edit("padding_not_cropped", "grad_padded[:, :, PH : PH + H, PW : PW + W]", "grad_padded"),
     Edit("padding_not_cropped", "grad_padded[:, :, PH : PH + H, PW : PW + W]", "grad_padded[:, :, :H, :W]"),
+    Edit("padding_not_cropped", "grad_padded[:, :, PH : PH + H, PW : PW + W]", "grad_padded[:, :, PH:-PH, PW:-PW]"),
     Edit("gradients_swapped", "return grad_x, grad_w, grad_b", "return grad_w, grad_x, grad_b"),
     Edit(("grad_w_turned", "grad_b_averaged"), "return grad_x, grad_w, grad_b", "return grad_x, grad_w[..., ::-1, ::-1], grad_y.mean(axis=(0, 2, 3))"),
 ]  # fmt: skip

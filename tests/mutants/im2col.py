@@ -33,6 +33,7 @@ EDITS = [
     Edit("stride_and_dilation_exchanged", "dilation, padding, stride))", "stride, padding, dilation))"),
     Edit("windows_do_not_overlap", "N, C, H, W = x.shape", "N, C, H, W = x.shape\n    SH, SW = KH, KW"),
     Edit("stride_ignored", "N, C, H, W = x.shape", "N, C, H, W = x.shape\n    SH = SW = 1"),
+    Edit("stride_ignored", "oh * SH + kh * DH, ow * SW + kw * DW]", "oh + kh * DH, ow + kw * DW]"),
     Edit("stride_swapped", "(SH, SW) =", "(SW, SH) ="),
     Edit("padding_ignored", "N, C, H, W = x.shape", "N, C, H, W = x.shape\n    PH = PW = 0"),
     Edit("padding_swapped", "(PH, PW), (SH", "(PW, PH), (SH"),

@@ -35,6 +35,7 @@ EDITS = [
     Edit("smallest_wins", "v > best", "v < best"),
     Edit("nan_lost", "or v > best or np.isnan(v)", "or v > best or np.isnan(best)"),
     Edit("nan_lost", " or np.isnan(v)", ""),
+    Edit("stride_ignored", "ih, iw = oh * SH + kh * DH - PH, ow * SW + kw * DW - PW", "ih, iw = oh + kh * DH - PH, ow + kw * DW - PW"),
     Edit("last_of_equals", "v > best", "v >= best"),
     Edit("index_in_the_window", "= ih * W + iw", "= kh * KW + kw"),
     Edit("index_in_the_padded_plane", "= ih * W + iw", "= (ih + PH) * (W + 2 * PW) + iw + PW"),

@@ -11,7 +11,7 @@ from ...padding import pad
 from ...pooling import avg_pool2d
 from ..model import Call, Case, Operation, Result, Rule, Wrong
 from .convolutions import counting, scattered
-from .poolings import DEFAULTS, WINDOWS, geometries, strided
+from .poolings import DEFAULTS, WINDOWS, geometries, stride_ignored, strided
 
 __all__ = ["OPERATION"]
 
@@ -115,6 +115,7 @@ RULES = (
         wrong=(Wrong(lambda call: {k: v for k, v in call.items() if k != "divisor_override"}),),
     ),
     *WINDOWS,
+    stride_ignored(compute),
     Rule(
         "border_not_zero",
         says="The padding is made of zeros.",

@@ -281,4 +281,5 @@ OPERATION = Operation(
         "training": False,
     },
     in_place=("running_mean", "running_var"),
+    forms={2: "of shape (N, C)", 4: "of shape (N, C, H, W)"},
 )

@@ -289,4 +289,5 @@ OPERATION = Operation(
         "eps": EPS,
         "training": True,
     },
+    forms={2: "of shape (N, C)", 4: "of shape (N, C, H, W)"},
 )

@@ -21,9 +21,11 @@ from .convolutions import (
     counting,
     digits,
     option,
+    rule_with,
     scattered,
     small_geometries,
     sorted_channels,
+    windows_apart,
 )
 
 __all__ = ["OPERATION"]
@@ -107,6 +109,18 @@ def bias_everywhere_first(call: Call) -> Call:
     return {**call, "b": np.full_like(call["b"], call["b"][0])} if "b" in call else call
 
 
+def filters_last_reshaped(result: Result, call: Call) -> Result:
+    """Reshape the windows' rows (N, OH, OW, OC) without moving an axis."""
+    y = result["y"]
+    return {"y": y.transpose(0, 2, 3, 1).reshape(y.shape)}
+
+
+def filters_first_reshaped(result: Result, call: Call) -> Result:
+    """Reshape (OC, N, OH, OW), the product by the columns of the whole batch, without moving an axis."""
+    y = result["y"]
+    return {"y": y.transpose(1, 0, 2, 3).reshape(y.shape)}
+
+
 def groups_ignored(call: Call) -> Call:
     """Every filter reads the first channels, as many as it has weights for."""
     x, w = call["x"], call["w"]
@@ -174,6 +188,8 @@ def cases() -> Iterator[Case]:
         yield Case({"x": counting(1, 2, *shape), "w": digits(1, 2, *shape)})
         yield Case({"x": counting(1, 3, *shape), "w": scattered(1, 3, *shape)})
         yield Case({"x": counting(1, 1, *shape), "w": digits(2, 1, *shape)})
+    yield Case({"x": counting(1, 1, 1, 2), "w": digits(2, 1, 1, 1)})
+    yield Case({"x": scattered(2, 2, 3, 4), "w": scattered(3, 2, 2, 2)})
     for oc, ic, k in (
         (1, 1, (1, 1)),
         (1, 1, (1, 2)),
@@ -297,7 +313,8 @@ RULES = (
         "before training.",
         wrong=(Wrong(bias_everywhere_first),),
     ),
-    *STRIDE,
+    rule_with(STRIDE[0], *STRIDE[0].wrong, Wrong(compute=windows_apart(compute))),
+    *STRIDE[1:],
     *EDGES,
     Rule(
         "window_past_the_edge",
@@ -327,6 +344,15 @@ RULES = (
         wrong=(Wrong(groups_interleaved), Wrong(filters_interleaved, filters_restored)),
     ),
     *BATCH,
+    Rule(
+        "result_reshaped",
+        says="A product of matrices has a row for each window and a column for each filter, or the reverse: "
+        "the filters' axis has to be moved to its place.",
+        instead="reshapes its product to the right shape, and leaves the numbers in another order",
+        why="`reshape` changes the shape and never the order. `(cols @ w.T).reshape(N, OH, OW, OC)` comes "
+        "first, then `.transpose(0, 3, 1, 2)`. With one filter nothing shows.",
+        wrong=(Wrong(after=filters_last_reshaped), Wrong(after=filters_first_reshaped)),
+    ),
     Rule(
         "result_transposed",
         says="The result's rows are the image's rows: y[n, oc, oh, ow].",

@@ -169,6 +169,11 @@ def cropped_at_the_start(result: Result, call: Call) -> np.ndarray:
     return compute(padded(call))["grad_x"][:, :, :H, :W]
 
 
+def cropped_to_minus_zero(result: Result, call: Call) -> np.ndarray:
+    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+    return compute(padded(call))["grad_x"][:, :, ph:-ph, pw:-pw]
+
+
 def border_dropped(call: Call) -> Call:
     return {k: v for k, v in call.items() if k != "padding_mode"}
 
@@ -353,9 +358,14 @@ RULES = (
     Rule(
         "padding_not_cropped",
         says="The padding's gradient is cut off again: grad_x has the shape of x.",
-        instead="returns the gradient of the padded image, or cuts the wrong side off",
-        why="grad_x[:, :, p:-p, p:-p]; and with p = 0 that slice is empty, the next trap.",
-        wrong=(result_with(grad_x=uncropped), result_with(grad_x=cropped_at_the_start)),
+        instead="returns the gradient of the padded image, cuts the wrong side off, or everything",
+        why="It is grad_x[:, :, p:-p, p:-p], but with p = 0 that slice is empty: [p : p + H, p : p + W] is "
+        "right for both.",
+        wrong=(
+            result_with(grad_x=uncropped),
+            result_with(grad_x=cropped_at_the_start),
+            result_with(grad_x=cropped_to_minus_zero),
+        ),
     ),
     Rule(
         "border_s_gradient_dropped",

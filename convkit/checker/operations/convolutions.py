@@ -30,6 +30,7 @@ __all__ = [
     "small_geometries",
     "sorted_channels",
     "taps",
+    "windows_apart",
 ]
 
 # --- numbers -------------------------------------------------------------------------------
@@ -139,6 +140,18 @@ def padded_uninvited(before: Callable[[int], int], after: Callable[[int], int]) 
     return change
 
 
+def padded_further(before: Callable[[int], int], after: Callable[[int], int]) -> Callable[[Call], Call]:
+    """Return a detour that pads like :func:`padded_uninvited`, on top of any padding that is asked for."""
+    uninvited = padded_uninvited(before, after)
+
+    def change(call: Call) -> Call:
+        asked = per_axis(call.get("padding", 0), 2, "padding")
+        more = uninvited({k: v for k, v in call.items() if k != "padding"})["padding"]
+        return {**call, "padding": tuple((p + a, p + b) for p, (a, b) in zip(asked, more, strict=True))}
+
+    return change
+
+
 def padded_by_hand(mode: str) -> Callable[[Call], Call]:
     """Return a detour whose border shows pixels of the image, where it should show zeros."""
 
@@ -170,13 +183,32 @@ AXES = ((0, 1), (0,), (1,))  # a slip may be made for both axes or for one
 
 # --- rules ---------------------------------------------------------------------------------
 
+
+def windows_apart(compute: Callable[[Call], Result]) -> Callable[[Call], Result]:
+    """Return as many windows as the stride asks for, but one pixel apart.
+
+    Where one window is all that an axis has, its stride says nothing and is left alone: in ceil mode, that
+    window may be larger than the image, and at stride 1 there would be none.
+    """
+
+    def close(call: Call) -> Result:
+        wanted = compute(call)
+        rows, columns = next(iter(wanted.values())).shape[2:]
+        given = per_axis(call.get("stride") or call.get("kernel_size", 1), 2, "stride")
+        stride = tuple(1 if o > 1 else s for o, s in zip((rows, columns), given, strict=True))
+        return {k: a[:, :, :rows, :columns] for k, a in compute({**call, "stride": stride}).items()}
+
+    return close
+
+
 STRIDE = (
     Rule(
         "stride_ignored",
         says="Window (oh, ow) starts stride times as far down and right: at (oh * SH, ow * SW).",
         instead="moves its window by one pixel whatever the stride",
-        why="Stride 2 halves both sides of the image and quarters the work; ignoring it changes the shape "
-        "of all that follows.",
+        why="Stride 2 halves both sides of the image and quarters the work. Ignoring it changes the shape of "
+        "all that follows; where only the loop's end knows of it, and its body reads `x[i]` for `x[i * s]`, "
+        "the shape is right and only the image's corner is seen.",
         wrong=(Wrong(option("stride", 1)),),
     ),
     Rule(
@@ -223,6 +255,9 @@ PADDING = (
             Wrong(padded_uninvited(lambda span: span // 2, lambda span: span - span // 2)),
             Wrong(padded_uninvited(lambda span: span - span // 2, lambda span: span // 2)),
             Wrong(padded_uninvited(lambda span: span, lambda span: span)),
+            Wrong(padded_further(lambda span: span // 2, lambda span: span - span // 2)),
+            Wrong(padded_further(lambda span: span - span // 2, lambda span: span // 2)),
+            Wrong(padded_further(lambda span: span, lambda span: span)),
         ),
     ),
     Rule(

@@ -10,8 +10,8 @@ import numpy as np
 from ...dropout import dropout
 from ..calling import Caller, Observation, TooSlow
 from ..conduct import conduct
-from ..diagnosis import Finding, Record
 from ..model import Call, Case, Operation, Result, Rule
+from ..record import Finding, Record
 from .convolutions import counting
 
 __all__ = ["OPERATION"]

@@ -9,7 +9,17 @@ import numpy as np
 from ...geometry import conv_output_size, per_axis
 from ...unfold import im2col
 from ..model import Call, Case, Operation, Result, Rule, Wrong
-from .convolutions import BATCH, DILATION, PADDING, STRIDE, counting, scattered, small_geometries, taps
+from .convolutions import (
+    BATCH,
+    DILATION,
+    PADDING,
+    STRIDE,
+    counting,
+    rule_with,
+    scattered,
+    small_geometries,
+    taps,
+)
 
 __all__ = ["OPERATION"]
 
@@ -60,6 +70,14 @@ def last_lost(result: Result, call: Call) -> Result:
     cols = result["cols"]
     each = cols.reshape(len(cols), *extents(call))[..., :-1, :-1]
     return {"cols": each.reshape(len(cols), cols.shape[1], -1)}
+
+
+def windows_apart(call: Call) -> Result:
+    """Unfold as many windows as the stride asks for, but one pixel apart."""
+    OH, OW = extents(call)[-2:]
+    close = {**call, "stride": 1}
+    each = split(compute(close), close)["cols"][..., :OH, :OW]
+    return {"cols": each.reshape(compute(call)["cols"].shape)}
 
 
 def stride_and_dilation_exchanged(call: Call) -> Call:
@@ -157,7 +175,8 @@ RULES = (
         why="That is pooling's default. A convolution of stride 1 needs a window at every pixel.",
         wrong=(Wrong(window_by_window),),
     ),
-    *STRIDE,
+    rule_with(STRIDE[0], *STRIDE[0].wrong, Wrong(compute=windows_apart)),
+    *STRIDE[1:],
     Rule(
         "last_window_lost",
         says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - d(k - 1) - "

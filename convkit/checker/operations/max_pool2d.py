@@ -11,7 +11,7 @@ from ...max_pooling import max_pool2d
 from ...padding import pad
 from ..model import Call, Case, Operation, Result, Rule, Wrong
 from .convolutions import DILATION, counting, scattered
-from .poolings import DEFAULTS, WINDOWS, fits, geometries, strided
+from .poolings import DEFAULTS, WINDOWS, fits, geometries, stride_ignored, strided
 
 __all__ = ["OPERATION"]
 
@@ -251,6 +251,7 @@ RULES = (
         wrong=(Wrong(after=in_the_whole_array),),
     ),
     *WINDOWS,
+    stride_ignored(compute),
     *DILATION,
 )
 

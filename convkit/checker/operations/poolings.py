@@ -7,9 +7,9 @@ from typing import Any
 
 from ...geometry import per_axis, pool_output_size
 from ..model import Call, Garbage, Result, Rule, Wrong
-from .convolutions import AXES, BATCH, PADDING, option
+from .convolutions import AXES, BATCH, PADDING, STRIDE, option, rule_with, windows_apart
 
-__all__ = ["DEFAULTS", "WINDOWS", "geometries", "strided"]
+__all__ = ["DEFAULTS", "WINDOWS", "geometries", "stride_ignored", "strided"]
 
 DEFAULTS = {"stride": None, "padding": 0, "ceil_mode": False}
 
@@ -116,6 +116,12 @@ def kept_stride(change: Callable[[Call], Call]) -> Callable[[Call], Call]:
     return lambda call: change({**call, "stride": strided(call)})
 
 
+def stride_ignored(compute: Callable[[Call], Result]) -> Rule:
+    """Return the rule of the stride, for one kind of pooling."""
+    rule = STRIDE[0]
+    return rule_with(rule, Wrong(lambda call: {**call, "stride": 1}), Wrong(compute=windows_apart(compute)))
+
+
 WINDOWS = (
     Rule(
         "stride_defaults_to_one",
@@ -171,7 +177,10 @@ WINDOWS = (
         says="Without ceil_mode an incomplete last window is left out.",
         instead="keeps an incomplete last window although ceil_mode is false",
         why="TensorFlow's `SAME` keeps it, `VALID` and PyTorch's default do not.",
-        wrong=(Wrong(lambda call: {**call, "ceil_mode": True}),),
+        wrong=(
+            Wrong(lambda call: {**call, "ceil_mode": True}),
+            Wrong(lambda call: {**call, "ceil_mode": True}, starts_in_the_padding),
+        ),
     ),
     Rule(
         "ceil_rule",

@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 
 from ...geometry import index_table, per_axis
 from ...padding import pad
+from ..ledger import given
 from ..style import COLOURS, FONT_SIZE, INK, LINES, bare, new_axes, pale, shade, text_on
 
 __all__ = ["cell", "columns", "grid_limits", "mask", "numbers", "padded"]
@@ -37,6 +38,7 @@ def numbers(
     size : float
         Side of a cell in inches, where no `ax` is given.
     """
+    values = np.asarray(values)
     height, width = values.shape
     ax = new_axes(size * width + 0.1, size * height + 0.1) if ax is None else ax
     limit = float(np.abs(values).max())
@@ -69,6 +71,7 @@ def grid_limits(ax: Axes, height: int, width: int) -> Axes:
 
 def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
     """Draw an im2col matrix: a row a tap, with the letter and colour it has in :func:`operator`."""
+    values = np.asarray(values)
     height, width = values.shape
     ax = new_axes(0.34 * (width + 2) + 0.3, 0.3 * height + 0.4) if ax is None else ax
     limit = float(np.abs(values).max())
@@ -82,6 +85,7 @@ def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
 
 def mask(kept: np.ndarray, ax: Axes | None = None, *, xlabel: str = "", ylabel: str = "") -> Axes:
     """Draw a dropout mask: kept cells filled, dropped ones crossed out."""
+    kept = np.asarray(kept)
     height, width = kept.shape
     ax = new_axes(0.155 * width + 0.3, 0.155 * height + 0.3) if ax is None else ax
     crosses = []
@@ -117,6 +121,7 @@ def padded(
     >>> [text.get_text() for text in ax.texts[:4]]
     ['3', '(1,1)', '2', '(1,0)']
     """
+    (x,) = given(x=x)
     H, W = x.shape
     ph, pw = per_axis(padding, 2, "padding")
     y = pad(x, (pw, pw, ph, ph), mode)

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...normalization import batch_norm, batch_norm_forward
+from ..ledger import given
 from ..style import dress
 from .charts import histogram, lines
 
@@ -32,6 +33,7 @@ def before_after(x: np.ndarray, weight: np.ndarray | None = None, bias: np.ndarr
     >>> [ax.get_title() for ax in pictures.before_after(x).axes]
     ['before', 'after']
     """
+    x, weight, bias = given(x=x, weight=weight, bias=bias)
     C = x.shape[1]
     if C > 4:
         raise ValueError(f"x must have at most four channels to be told apart, got {C}")
