@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -94,6 +95,16 @@ def test_commands_exist(path):
         assert "".join(target) in targets
 
 
+def test_the_commands_of_the_course_are_commands():
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "course.md").read_text(), re.S | re.M)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) > 10
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "convkit"
+        assert cli._parser().parse_args(arguments).run
+
+
 def test_the_map_of_the_house_is_the_house():
     """Each file and folder that the map names is there, and it leaves out no part of the package."""
     (tree,) = re.findall(r"```\n(convkit/\n.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
@@ -104,6 +115,15 @@ def test_the_map_of_the_house_is_the_house():
         p.name for p in (ROOT / "convkit").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
     }
     assert package <= named
+
+
+def test_each_word_is_at_home_where_the_list_of_words_says():
+    text = (ROOT / "docs" / "words.md").read_text()
+    words = re.findall(r"^\| ([^|]+) \| [^|]+ \| `([^`]+)` \|$", text, re.M)
+    assert len(words) == text.count("\n| ") - 2 * text.count("| at home in |"), "a line of another shape"
+    for word, place in words:
+        home = " ".join((ROOT / place).read_text().lower().replace("-", " ").split())
+        assert word.partition(",")[0].lower().replace("-", " ") in home, (word, place)
 
 
 def test_every_public_name_is_in_the_reference():
