@@ -11,8 +11,9 @@ import pytest
 import convkit
 from convkit import cli
 
-sys.path.append(str(Path(__file__).parent.parent / "docs" / "_ext"))
+sys.path += [str(Path(__file__).parent.parent / "docs" / name) for name in ("_ext", "")]
 
+import readme_ladder
 from offline import outside_requests
 from page_code import PIECES, PageCode, run_page
 
@@ -71,6 +72,12 @@ def test_the_readme_s_ten_lines():
     assert len(examples.examples) == 10
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     assert runner.run(examples).failed == 0
+
+
+def test_the_readme_s_ladder_is_the_one_that_was_measured():
+    assert readme_ladder.PLACE.findall((ROOT / "README.md").read_text()) == [readme_ladder.table()], (
+        "run python docs/readme_ladder.py"
+    )
 
 
 def test_the_readme_names_the_file_that_the_tour_writes():
