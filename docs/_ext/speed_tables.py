@@ -76,6 +76,8 @@ class Figure:
             named["share"] = f"{geometric_mean(row['share'] for row in rows):.0%}"
             named["peer_share"] = f"{peer_share:.0%}"
             named["bound"] = f"{1 / peer_share:.2f}"
+            named["worst_share"] = f"{self.worst['share']:.0%}"
+            named["worst_peer_share"] = f"{self.worst['share'] / self.worst['ratio']:.0%}"
         slower = [row["convkit_us"] - row["peer_us"] for row in rows if row["convkit_us"] > row["peer_us"]]
         if slower:
             named["extra"] = f"{geometric_mean(slower):.1f}"
@@ -203,4 +205,4 @@ def machines() -> list[str]:
         machine = json.loads(path.read_text())["machine"]
         peer = f", PyTorch {machine['torch']}" if "torch" in machine else ""
         seen[f"{machine['cpu']}, {machine['compiler']}, Python {machine['python']}{peer}"] = None
-    return list(seen)
+    return [one for one in seen if not any(other.startswith(f"{one},") for other in seen)]
