@@ -39,8 +39,12 @@ def test_a_target_is_missed_below_it_and_met_at_it(of, missed_mean, missed_worst
 def test_a_cause_has_the_numbers_of_its_rows():
     of = figure(2.0, cause="{share} and {peer_share}, at most {bound}, {extra} more")
     assert of.numbers() == {
-        **{"share": "40%", "peer_share": "40%", "bound": "2.50", "extra": "6.0"},
-        **{"worst_share": "20%", "worst_peer_share": "80%"},
+        "share": "40%",
+        "peer_share": "40%",
+        "bound": "2.50",
+        "worst_share": "20%",
+        "worst_peer_share": "80%",
+        "extra": "6.0",
     }
     assert speed_tables.cause(of.target, [of]) == "*what:* 40% and 40%, at most 2.50, 6.0 more"
     named = figure(2.0, cause_rows="op on A").numbers()
