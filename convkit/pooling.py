@@ -74,6 +74,15 @@ def avg_pool2d(
     TypeError
         If x is not a float32 or float64 array.
 
+    Notes
+    -----
+    A window is summed first and divided once. Compiled kernels for the CPU add in x's own dtype where
+    windows are common (2, 3 or 5 columns at their usual strides) or planes small (up to 256 cells), and
+    in float64 elsewhere, as the reference does everywhere and ``algorithm="separable"`` for any window.
+    A sum has at most KH*KW roundings behind it, most have KH + KW, each of half an eps of the sum of the
+    absolute values. Where every *partial* sum is a number of x's dtype there are none, and the result has
+    the one rounding of the division.
+
     Examples
     --------
     >>> import numpy as np, convkit

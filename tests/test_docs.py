@@ -2,6 +2,7 @@
 
 import doctest
 import re
+import shlex
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,8 +12,9 @@ import pytest
 import convkit
 from convkit import cli
 
-sys.path.append(str(Path(__file__).parent.parent / "docs" / "_ext"))
+sys.path += [str(Path(__file__).parent.parent / "docs" / name) for name in ("_ext", "")]
 
+import readme_ladder
 from offline import outside_requests
 from page_code import PIECES, PageCode, run_page
 
@@ -88,6 +90,12 @@ def test_the_readme_s_ten_lines():
     assert runner.run(examples).failed == 0
 
 
+def test_the_readme_s_ladder_is_the_one_that_was_measured():
+    assert readme_ladder.PLACE.findall((ROOT / "README.md").read_text()) == [readme_ladder.table()], (
+        "run python docs/readme_ladder.py"
+    )
+
+
 def test_the_readme_names_the_file_that_the_tour_writes():
     assert cli.DEFAULT_OUTPUT in (ROOT / "README.md").read_text()
 
@@ -110,6 +118,16 @@ def test_commands_exist(path):
         assert "".join(target) in targets
 
 
+def test_the_commands_of_the_course_are_commands():
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs" / "course.md").read_text(), re.S | re.M)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) > 10
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        assert program == "convkit"
+        assert cli._parser().parse_args(arguments).run
+
+
 def test_the_map_of_the_house_is_the_house():
     """Each file and folder that the map names is there, and it leaves out no part of the package."""
     (tree,) = re.findall(r"```\n(convkit/\n.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
@@ -120,6 +138,15 @@ def test_the_map_of_the_house_is_the_house():
         p.name for p in (ROOT / "convkit").iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()
     }
     assert package <= named
+
+
+def test_each_word_is_at_home_where_the_list_of_words_says():
+    text = (ROOT / "docs" / "words.md").read_text()
+    words = re.findall(r"^\| ([^|]+) \| [^|]+ \| `([^`]+)` \|$", text, re.M)
+    assert len(words) == text.count("\n| ") - text.count("| at home in |"), "a line of another shape"
+    for word, place in words:
+        home = " ".join((ROOT / place).read_text().lower().replace("-", " ").split())
+        assert word.partition(",")[0].lower().replace("-", " ") in home, (word, place)
 
 
 def test_every_public_name_is_in_the_reference():

@@ -163,6 +163,46 @@ def test_float32_sums_are_wide():
     assert convkit.global_avg_pool2d(x) == 1
 
 
+# Windows in registers, planes in the lanes of vectors and in a few of them, sums in a buffer, running sums.
+EVERY_WAY = [
+    *(((2, 3, 41, 37), window) for window in [(2, 2), (3, 1, 1), (3, 2), (5, 3, 2), (7, 1, 3), (11, 2)]),
+    *(((8, 8, n, n), window) for n in (7, 14) for window in [(2, 2), (3, 1, 1), (7, 1)]),
+]
+
+
+@pytest.mark.parametrize("algorithm", ["auto", *convkit.algorithms("avg_pool2d")])
+def test_a_float32_average_is_exact_where_every_partial_sum_is(algorithm):
+    """Cells so small that no sum of a window's, in whatever order, leaves the 24 bits of a float32."""
+    for shape, window in EVERY_WAY:
+        largest = 2**24 // window[0] ** 2
+        x = np.random.default_rng(0).integers(0, largest + 1, shape).astype(np.float32)
+        wide = x.astype(np.float64)
+        sums = convkit.avg_pool2d(x, *window, divisor_override=1, algorithm=algorithm)
+        exact = convkit.avg_pool2d(wide, *window, divisor_override=1, backend="reference")
+        assert_equal(sums.astype(np.float64), exact, f"{shape} {window}")
+        assert sums.max() > 2**23, "the sums need all of their bits"
+        # The quotient of two such numbers, rounded to float64 first, still rounds to the nearest float32.
+        means = convkit.avg_pool2d(x, *window, algorithm=algorithm)
+        exact = convkit.avg_pool2d(wide, *window, backend="reference")
+        assert_equal(means, exact.astype(np.float32), f"{shape} {window}")
+
+
+@pytest.mark.parametrize("algorithm", ["auto", *convkit.algorithms("avg_pool2d")])
+def test_the_error_of_a_float32_average_is_that_of_its_additions(algorithm):
+    """2**24 + 1 - 2**24 is 0 in float32: large cells among small ones lose what the bound allows."""
+    for shape, window in EVERY_WAY:
+        x = np.random.default_rng(0).choice([2**24, -(2**24), 1, -1], shape).astype(np.float32)
+        wide = x.astype(np.float64)
+        exact = convkit.avg_pool2d(wide, *window, divisor_override=1, backend="reference")
+        size = convkit.avg_pool2d(abs(wide), *window, divisor_override=1, backend="reference")
+        sums = convkit.avg_pool2d(x, *window, divisor_override=1, algorithm=algorithm)
+        if algorithm in ("separable", "running"):  # sums in float64, where all of these are exact
+            assert_equal(sums, exact.astype(np.float32), f"{shape} {window}")
+        roundings = window[0] ** 2 * np.finfo(np.float32).eps / 2  # one for each cell, at most
+        bound = roundings / (1 - roundings) * size
+        assert_close(sums.astype(np.float64), exact, bound, f"{shape} {window}")
+
+
 @pytest.mark.parametrize("pool", [convkit.avg_pool2d, convkit.max_pool2d], ids=["avg", "max"])
 @pytest.mark.parametrize(
     "window", [(3, 1, 1), (3, 2, 1), (2, 1, 1), (2, 2, 1), (3, 3, 1), (5, 3, 2), (5, 3, 1)]

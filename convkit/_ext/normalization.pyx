@@ -6,7 +6,7 @@ over arrays (N, G, P, S) with M = N*P*S; convkit/dispatch.py says which axes are
 
 What limits it
 --------------
-Memory: some 8 operations for 8 bytes. x is needed twice, for the statistics and for y, and is to
+Memory: 7 operations for 8 bytes of float32. x is needed twice, for the statistics and for y, and is to
 come from memory once. So the work goes strip by strip (see norm_plan.pxd): the statistics of a few
 channels, then their output, while x lies in the L2 cache. Threads share the strips; where there are
 too few of them (a batch of RGB images), threads share the chunks of each statistic instead.

@@ -1,4 +1,4 @@
-"""The Numba backend for the CPU: the file names and the kernels' signatures of ``convkit.reference``.
+"""The Numba backend for the CPU: the file names of ``convkit._ext``, the signatures of every backend.
 
 A kernel is a function under the decorator of ``compile.py`` and a line in
 :data:`convkit.registry.KERNELS`. Numba takes half a second to import, so nothing here does before a

@@ -7,11 +7,13 @@ assertion stops the build.
 
 Options of ``{run}``: ``:hide:`` leaves the code out, ``:table:`` reads what was printed as
 Markdown, ``:alt:`` describes a drawing to those who do not see it, ``:caption:`` stands below it.
+``:reads:`` names files, from the root of the repository, whose change makes Sphinx run the page anew.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
@@ -24,6 +26,8 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from convkit.tour.encode import svg
+
+ROOT = Path(__file__).parents[2]
 
 
 def page_code(env: Any) -> PageCode:
@@ -40,10 +44,14 @@ class Run(SphinxDirective):
         "table": directives.flag,
         "alt": directives.unchanged,
         "caption": directives.unchanged,
+        "reads": directives.unchanged,
     }
 
     def run(self) -> list[nodes.Node]:
         code = "\n".join(self.content)
+        for pattern in self.options.get("reads", "").split():
+            for path in ROOT.glob(pattern):
+                self.env.note_dependency(str(path))
         try:
             printed, value = page_code(self.env).run(code, self.content_offset + 1)
         except Exception as error:

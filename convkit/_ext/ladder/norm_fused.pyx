@@ -1,6 +1,6 @@
-"""Rung three: everything that is the same for a run in three numbers, and the output while x is in cache.
+"""Normalisation: a run's constants in three numbers, and the output while x is in the cache.
 
-What limited rung two: the pass that writes, with its division, its index and its conversions for each
+What limited `lanes`: the pass that writes, with its division, its index and its conversions for each
 element.
 
 The one change: that pass has vectors too, and nothing to compute that a whole run has in common,
@@ -8,8 +8,8 @@ The one change: that pass has vectors too, and nothing to compute that a whole r
     y = (x - m)*a + b: one subtraction and one fused multiply-add in place of four operations
 
 norm_apply.pxd says how m, a and b keep the digits. A few statistics at a time are finished, output
-and all, before the next are begun, so that x comes from memory once: seven operations an element, and
-8 bytes of float32 instead of 12. Expect ten times the speed.
+and all, before the next are begun, so that x comes from memory once: seven operations an element (four
+for the sums, three for the output), and 8 bytes of float32 instead of 12. Expect ten times the speed.
 
 What limits it
 --------------

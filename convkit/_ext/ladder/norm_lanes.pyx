@@ -1,6 +1,6 @@
-"""Rung two: the sums in vector lanes, one pass for mean and variance; output as in rung one.
+"""Normalisation: the sums in vector lanes, one pass for mean and variance; output as in `two_passes`.
 
-What limited rung one: sums that wait for one another, in two passes over memory.
+What limited `two_passes`: sums that wait for one another, in two passes over memory.
 
 The one change: as many sums side by side as a register has lanes, and both in one pass,
 

@@ -1,12 +1,13 @@
-"""Rung two of pooling: rows are added downwards first, then the sums of columns along the row.
+"""Average pooling: rows are added downwards first, then the sums of columns along the row.
 
-What limited rung one: KH*KW additions an output, one after the other.
+What limited `window_loops`: KH*KW additions an output, one after the other.
 
 The one change: a window's sum is the sum of its columns' sums, and windows beside each other share
 columns. The rows of the windows are added into one row of sums, W columns at a time in a
 vector, and each output adds KW of those: (KH - 1)*S + (KW - 1) additions an output, and the first
-part has no chain of dependences. Expect twice the speed for 3x3 windows, eight times for 7x7.
-The row of sums is cut into pieces that stay in the L1 cache; it is in double, as all later rungs.
+part has no chain of dependences. Expect twice the speed for 3x3 windows, five times for 7x7.
+The row of sums is cut into pieces that stay in the L1 cache. It is in double, as in `running`; the top
+goes back to the arrays' precision for common windows (pool_registers.pxd) and small planes.
 
 What limits it now: KW additions an output, which still wait for one another.
 """

@@ -1,4 +1,4 @@
-"""Rung one of pooling: every window is added up cell by cell, and divided.
+"""Average pooling as it is defined: every window is added up cell by cell, and divided.
 
     y[p, oh, ow] = sum of x[p, h0:h1, w0:w1] / (h_divisor * w_divisor)
 
