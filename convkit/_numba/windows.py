@@ -10,6 +10,7 @@ from __future__ import annotations
 from .compile import inner
 
 START, STOP, THIRD = 0, 1, 2  # the third is the divisor of an average, the step of a maximum
+RUNNING = 8  # overlapping windows at least as wide get running sums or maxima
 
 
 @inner
@@ -43,3 +44,15 @@ def block_of(windows, first, cells):
             break
         end, low, high = end + 1, start, stop
     return end, low, high
+
+
+@inner
+def are_alike(windows, first, end, cells):
+    """Tell whether running sums pay: outputs first..end - 1 have one wide window, and overlap on `cells`."""
+    K = windows[first, STOP] - windows[first, START]
+    if K < RUNNING or cells >= (end - first) * K // 2:
+        return False
+    for o in range(first + 1, end):
+        if windows[o, STOP] - windows[o, START] != K:
+            return False
+    return True

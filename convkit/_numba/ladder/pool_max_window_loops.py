@@ -1,0 +1,34 @@
+"""Rung one of max pooling: every window is searched cell by cell.
+
+    y[p, oh, ow] = max of x[p, h0:h1:step, w0:w1:step]
+
+What limits it
+--------------
+Comparisons. A cell is read and compared once for each window that it is in: KH*KW comparisons an output,
+9 for a 3x3 window and 225 for 15x15, each with the result of the one before, and each is two, since a
+NaN is not greater than anything and must win nevertheless. Memory is idle: 4 bytes an output and, at
+stride S, 4*S*S bytes of input could be moved in a cycle or two.
+"""
+
+from __future__ import annotations
+
+from ..compile import kernel
+from ..max_windows import takes_over
+
+
+@kernel
+def max_pool2d(y, x, h_windows, w_windows):
+    """Fill y (P, OH, OW) with the maxima of the windows of x (P, IH, IW)."""
+    P, OH, OW = y.shape
+    for p in range(P):
+        for oh in range(OH):
+            h0, h1, h_step = h_windows[oh]
+            for ow in range(OW):
+                w0, w1, w_step = w_windows[ow]
+                most = x[p, h0, w0]
+                for ih in range(h0, h1, h_step):
+                    for iw in range(w0, w1, w_step):
+                        value = x[p, ih, iw]
+                        if takes_over(value, most):
+                            most = value
+                y[p, oh, ow] = most
