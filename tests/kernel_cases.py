@@ -86,7 +86,7 @@ class Case:
             wide = [a.astype(np.float64) if is_operand(a) else a for a in inputs]
             bounds = [np.finfo(dtype).eps * SPREAD[spread](*wide)]
         elif any(allowed):
-            scales = magnitudes(self.op, filled, inputs, kind)
+            scales = magnitudes(self.op, filled, inputs, spread or kind)
             eps = [np.finfo(a.dtype).eps if n else 0.0 for n, a in zip(allowed, filled, strict=True)]
             bounds = [n * e * m for n, e, m in zip(allowed, eps, scales, strict=True)]
         if kind == "nonfinite":

@@ -63,10 +63,11 @@ def check(driver, kernel: dispatch.Kernel, entry: object, suffix: str, at_end: b
         if kernel.algorithm in SPREAD:
             wide = [a.astype(np.float64) if a.dtype.kind == "f" else a for a in case.inputs]
             bounds = [np.finfo(dtype).eps * SPREAD[kernel.algorithm](*wide)]
-        elif not kernel.exact:  # as many roundings as there are terms
-            scales = magnitudes(kernel.op, right, [*case.inputs, *case.options], "reals")
-            terms = case.inputs[0].size + 6
-            bounds = [terms * np.finfo(a.dtype).eps * s for a, s in zip(right, scales, strict=True)]
+        elif not kernel.exact:  # six roundings of y, and as many of the statistics as there are terms
+            scales = magnitudes(kernel.op, right, [*case.inputs, *case.options], kernel.algorithm)
+            roundings = 6, case.inputs[0].size, case.inputs[0].size
+            eps = [np.finfo(a.dtype).eps for a in right]
+            bounds = [n * e * m for n, e, m in zip(roundings, eps, scales, strict=True)]
         outputs = [Guarded(array, at_end) for array in case.poisoned(dtype)]
         inputs = [Guarded(array, at_end).freeze() for array in case.inputs]
         addresses = [a.address for a in outputs + inputs]
