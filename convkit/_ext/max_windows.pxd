@@ -21,7 +21,8 @@ cdef enum:
 
 
 cdef inline floating larger_of(floating a, floating b) noexcept nogil:
-    return b if b > a or b != b else a
+    """b if it is greater or NaN; by `|`, since `or` would branch, and half of the guesses would be wrong."""
+    return b if (b > a) | (b != b) else a
 
 
 cdef inline void max_down(
@@ -88,7 +89,7 @@ cdef inline void any_row(
     cdef floating[SPAN] best, ends, begins
     cdef const Py_ssize_t *w
     cdef Py_ssize_t ow = 0, group, low, high, K, a
-    cdef bint equal
+    cdef bint running
     while ow < OW:
         w = w_windows + ow*ROW
         low, high = w[START], w[STOP]
@@ -97,20 +98,21 @@ cdef inline void any_row(
             y[ow] = wide_window(x, h, w, IW)
             ow += 1
             continue
-        group, equal = ow, True
+        group = ow
         while ow < OW and max(high, w[STOP]) - min(low, w[START]) <= SPAN:
             low, high = min(low, w[START]), max(high, w[STOP])
-            equal = equal and w[STOP] - w[START] == K and w[THIRD] == 1
             ow += 1
             w += ROW
         max_down(best, x + low, h, high - low, IW)
-        equal = equal and K >= RUNNING and high - low < (ow - group)*K//2
-        if equal:
+        w = w_windows + (group + ow)//2*ROW  # in the middle, where the edge clips none
+        K = w[STOP] - w[START]
+        running = K >= RUNNING and w[THIRD] == 1 and high - low < (ow - group)*K//2
+        if running:
             max_blocks(ends, begins, best, high - low, K)
         for group in range(group, ow):
             w = w_windows + group*ROW
             a = w[START] - low
-            if equal:
+            if running and w[STOP] - w[START] == K and w[THIRD] == 1:
                 y[group] = larger_of(ends[a], begins[a + K - 1])
             else:
                 y[group] = max_along(best + a, w[STOP] - w[START], w[THIRD])

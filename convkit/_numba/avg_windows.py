@@ -22,7 +22,7 @@ import numpy as np
 from numpy import uintp
 
 from .compile import inner, separate
-from .windows import START, STOP, THIRD, are_alike, block_of
+from .windows import START, STOP, THIRD, running_width, block_of
 
 CELLS = 4096  # of a row of a buffer: 32 KiB
 
@@ -50,13 +50,15 @@ def add_down(sums, at, x, of, KH, IW, n):
 
 
 @inner
-def add_along(y, to, sums, at, h_divisor, w_windows, first, end):
-    """Average outputs first..end - 1 of a row; the sum of its column 0 would be sums[at]."""
+def add_along(y, to, sums, at, K, h_divisor, w_windows, first, end):
+    """Average those of outputs first..end - 1 whose windows have not K columns; column 0 would be sums[at]."""
     for ow in range(first, end):
-        total = 0.0
-        for i in range(w_windows[ow, START], w_windows[ow, STOP]):
-            total += sums[uintp(at + i)]
-        y[uintp(to + ow)] = total / (float(h_divisor) * w_windows[ow, THIRD])
+        w0, w1 = w_windows[ow, START], w_windows[ow, STOP]
+        if w1 - w0 != K:
+            total = 0.0
+            for i in range(w0, w1):
+                total += sums[uintp(at + i)]
+            y[uintp(to + ow)] = total / (float(h_divisor) * w_windows[ow, THIRD])
 
 
 @inner
@@ -76,13 +78,14 @@ def add_blocks(ends, begins, sums, at, n, K):
 
 @inner
 def add_running(y, to, ends, begins, low, K, h_divisor, w_windows, first, end):
-    """Average outputs first..end - 1 of a row by two running sums; column `low` is their first."""
+    """Average those of outputs first..end - 1 whose windows have K columns; column `low` is ends[0]."""
     for ow in range(first, end):
         i = w_windows[ow, START] - low
-        total = ends[uintp(i)]
-        if i % K:
-            total += begins[uintp(i + K - 1)]
-        y[uintp(to + ow)] = total / (float(h_divisor) * w_windows[ow, THIRD])
+        if w_windows[ow, STOP] - w_windows[ow, START] == K:
+            total = ends[uintp(i)]
+            if i % K:
+                total += begins[uintp(i + K - 1)]
+            y[uintp(to + ow)] = total / (float(h_divisor) * w_windows[ow, THIRD])
 
 
 @inner
@@ -106,7 +109,7 @@ def any_rows_by(running):
         ow = 0
         while ow < OW:
             end, low, high = block_of(w_windows, ow, CELLS)
-            n, K = high - low, w_windows[ow, STOP] - w_windows[ow, START]
+            n = high - low
             if n > CELLS:
                 for row in range(first, last):
                     of, oh = row // OH * IH * IW, row % OH
@@ -117,14 +120,13 @@ def any_rows_by(running):
             for row in range(first, last):
                 h0, h1 = h_windows[row % OH, START], h_windows[row % OH, STOP]
                 add_down(sums, (row - first) * n, x, (row // OH * IH + h0) * IW + low, h1 - h0, IW, n)
-            in_blocks = running and are_alike(w_windows, ow, end, n)
+            K = running_width(w_windows, ow, end, n) if running else 0
             for row in range(first, last):
-                h_divisor = h_windows[row % OH, THIRD]
-                if in_blocks:
-                    add_blocks(ends, begins, sums, (row - first) * n, n, K)
+                h_divisor, at = h_windows[row % OH, THIRD], (row - first) * n
+                if K > 0:
+                    add_blocks(ends, begins, sums, at, n, K)
                     add_running(y, row * OW, ends, begins, low, K, h_divisor, w_windows, ow, end)
-                else:
-                    add_along(y, row * OW, sums, (row - first) * n - low, h_divisor, w_windows, ow, end)
+                add_along(y, row * OW, sums, at - low, K, h_divisor, w_windows, ow, end)
             ow = end
 
     return any_rows

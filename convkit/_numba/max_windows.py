@@ -13,7 +13,7 @@ from numpy import uintp
 from ..scalars import compiled_by
 from .avg_windows import CELLS, rows_at_once
 from .compile import inner, separate
-from .windows import START, STOP, THIRD, are_alike, block_of
+from .windows import START, STOP, THIRD, running_width, block_of
 
 __all__ = ["any_rows", "any_rows_by", "buffer", "rows_at_once", "takes_over", "window"]
 
@@ -67,12 +67,19 @@ def max_blocks(ends, begins, best, at, n, K):
 
 
 @inner
+def is_running(w_windows, ow, K):
+    """Tell whether an output is one of those for which running maxima over K columns will do."""
+    return w_windows[ow, STOP] - w_windows[ow, START] == K and w_windows[ow, THIRD] == 1
+
+
+@inner
 def max_running(y, to, ends, begins, low, K, w_windows, first, end):
-    """Write outputs first..end - 1 of a row, by two running maxima; column `low` is their first."""
+    """Write those of outputs first..end - 1 that running maxima will do for; column `low` is ends[0]."""
     for ow in range(first, end):
         i = w_windows[ow, START] - low
-        one, other = ends[uintp(i)], begins[uintp(i + K - 1)]
-        y[uintp(to + ow)] = other if takes_over(other, one) else one
+        if is_running(w_windows, ow, K):
+            one, other = ends[uintp(i)], begins[uintp(i + K - 1)]
+            y[uintp(to + ow)] = other if takes_over(other, one) else one
 
 
 @inner
@@ -97,7 +104,7 @@ def any_rows_by(running):
         ow = 0
         while ow < OW:
             end, low, high = block_of(w_windows, ow, CELLS)
-            n, K = high - low, w_windows[ow, STOP] - w_windows[ow, START]
+            n = high - low
             if n > CELLS:
                 for row in range(first, last):
                     of, oh = row // OH * IH * IW, row % OH
@@ -107,14 +114,17 @@ def any_rows_by(running):
             for row in range(first, last):
                 of = row // OH * IH * IW + low
                 max_down(best, (row - first) * n, x, of, h_windows, row % OH, IW, n)
-            in_blocks = running and w_windows[ow, THIRD] == 1 and are_alike(w_windows, ow, end, n)
+            K = running_width(w_windows, ow, end, n) if running else 0
+            if not is_running(w_windows, (ow + end) // 2, K):
+                K = 0  # windows with a step leave columns out
             for row in range(first, last):
-                if in_blocks:
-                    max_blocks(ends, begins, best, (row - first) * n, n, K)
+                at = (row - first) * n
+                if K > 0:
+                    max_blocks(ends, begins, best, at, n, K)
                     max_running(y, row * OW, ends, begins, low, K, w_windows, ow, end)
-                else:
-                    for i in range(ow, end):
-                        y[uintp(row * OW + i)] = max_along(best, (row - first) * n - low, w_windows, i)
+                for i in range(ow, end):
+                    if not is_running(w_windows, i, K):
+                        y[uintp(row * OW + i)] = max_along(best, at - low, w_windows, i)
             ow = end
 
     return any_rows

@@ -47,12 +47,11 @@ def block_of(windows, first, cells):
 
 
 @inner
-def are_alike(windows, first, end, cells):
-    """Tell whether running sums pay: outputs first..end - 1 have one wide window, and overlap on `cells`."""
-    K = windows[first, STOP] - windows[first, START]
-    if K < RUNNING or cells >= (end - first) * K // 2:
-        return False
-    for o in range(first + 1, end):
-        if windows[o, STOP] - windows[o, START] != K:
-            return False
-    return True
+def running_width(windows, first, end, cells):
+    """Return the width of the windows of outputs first..end - 1, which lie on `cells`, for running sums.
+
+    It is the width of the one in the middle, where the edge clips none; 0 if running sums do not pay.
+    """
+    middle = (first + end) // 2
+    K = windows[middle, STOP] - windows[middle, START]
+    return K if K >= RUNNING and cells < (end - first) * K // 2 else 0

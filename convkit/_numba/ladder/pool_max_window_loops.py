@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from ..compile import kernel
 from ..max_windows import takes_over
+from ..windows import START, STOP, THIRD
 
 
 @kernel
@@ -22,12 +23,10 @@ def max_pool2d(y, x, h_windows, w_windows):
     P, OH, OW = y.shape
     for p in range(P):
         for oh in range(OH):
-            h0, h1, h_step = h_windows[oh]
             for ow in range(OW):
-                w0, w1, w_step = w_windows[ow]
-                most = x[p, h0, w0]
-                for ih in range(h0, h1, h_step):
-                    for iw in range(w0, w1, w_step):
+                most = x[p, h_windows[oh, START], w_windows[ow, START]]
+                for ih in range(h_windows[oh, START], h_windows[oh, STOP], h_windows[oh, THIRD]):
+                    for iw in range(w_windows[ow, START], w_windows[ow, STOP], w_windows[ow, THIRD]):
                         value = x[p, ih, iw]
                         if takes_over(value, most):
                             most = value

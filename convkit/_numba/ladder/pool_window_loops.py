@@ -13,6 +13,7 @@ The sum is in the arrays' precision, with KH*KW - 1 roundings.
 from __future__ import annotations
 
 from ..compile import kernel
+from ..windows import START, STOP, THIRD
 
 
 @kernel
@@ -22,11 +23,9 @@ def avg_pool2d(y, x, h_windows, w_windows):
     real = x.dtype.type
     for p in range(P):
         for oh in range(OH):
-            h0, h1, h_divisor = h_windows[oh]
             for ow in range(OW):
-                w0, w1, w_divisor = w_windows[ow]
                 total = real(0)
-                for ih in range(h0, h1):
-                    for iw in range(w0, w1):
+                for ih in range(h_windows[oh, START], h_windows[oh, STOP]):
+                    for iw in range(w_windows[ow, START], w_windows[ow, STOP]):
                         total += x[p, ih, iw]
-                y[p, oh, ow] = total / real(float(h_divisor) * float(w_divisor))
+                y[p, oh, ow] = total / real(float(h_windows[oh, THIRD]) * float(w_windows[ow, THIRD]))
