@@ -63,7 +63,12 @@ def compare_streaming_ladder(args: argparse.Namespace, check: Check) -> dict[str
         cases, names = (list(dict.fromkeys(row[key] for row in ours)) for key in ("case", "algorithm"))
         print(f"\n{op:<14}" + "".join(f"{case:>16}" for case in cases))
         for name in names:
-            shares = (row["share"] for case in cases for row in ours if (row["algorithm"], row["case"]) == (name, case))
+            shares = (
+                row["share"]
+                for case in cases
+                for row in ours
+                if (row["algorithm"], row["case"]) == (name, case)
+            )
             print(f"{name:<14}" + "".join(f"{share:>16.1%}" for share in shares))
     return {"rows": rows}
 

@@ -202,7 +202,8 @@ def resolve(
         if backend == kernel.backend or (kernel.backend != "cuda" and not why_not(kernel.backend)):
             return load(kernel)
     reasons = "; ".join(
-        f"{k.backend}: {'for arrays on a GPU' if k.backend == 'cuda' else why_not(k.backend)}" for k in serving
+        f"{k.backend}: {'for arrays on a GPU' if k.backend == 'cuda' else why_not(k.backend)}"
+        for k in serving
     )
     raise BackendUnavailable(f"nothing here runs {op} by algorithm {algorithm!r} ({reasons})")
 

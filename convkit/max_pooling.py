@@ -245,7 +245,8 @@ def max_backward(
     if indices is None:
         if isinstance(x, tuple | list):
             raise TypeError(
-                f"x must be the array itself, to find its maxima again, got {x}: a shape is enough with indices="
+                f"x must be the array itself, to find its maxima again, got {x}: "
+                "a shape is enough only with indices="
             )
         x = operand(x, "x")
         same_dtype(grad_y=grad_y, x=x)

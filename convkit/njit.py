@@ -12,9 +12,9 @@ Call them by their module, inside ``@numba.njit``::
 
 They are named like the functions of convkit and take their arguments in the same order, run the same
 kernels and allocate what they return. What compiled code cannot do is left out: there is no choice of a
-backend or an algorithm and no ``out=``, arrays are NumPy's with all of their axes (N, C, H, W), ``pad`` takes
-all four numbers, ``batch_norm`` has no ``momentum=None``, and a message says what is wrong, but not with which
-number.
+backend or an algorithm and no ``out=``, arrays are NumPy's with all of their axes (N, C, H, W), ``pad``
+takes all four numbers, ``batch_norm`` has no ``momentum=None``, and a message says what is wrong, but not
+with which number.
 
 Options are integers or pairs of them; `padding` may also be a pair of (before, after) pairs. The
 functions run on one thread, without the GIL: loop over them with ``prange`` for more.

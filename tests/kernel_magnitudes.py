@@ -23,7 +23,7 @@ def is_operand(a: object) -> bool:
 def magnitudes(
     op: str, outputs: Sequence[np.ndarray], inputs: Sequence[Any], kind: str
 ) -> Sequence[np.ndarray]:
-    """Return the magnitude of each element of each output of `op`; `kind` is the numbers', or an algorithm."""
+    """Return the magnitude of each element of each output; `kind` is the numbers', or an algorithm."""
     return MAGNITUDES.get(op, linear_magnitudes)(op, outputs, inputs, kind)
 
 

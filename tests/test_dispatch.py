@@ -60,7 +60,10 @@ def test_auto_takes_the_first_backend_that_has_the_operation():
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"algorithm": "magic"}, "algorithm of conv2d must be auto, fastest or, in .*direct, .*; got 'magic'"),
+        (
+            {"algorithm": "magic"},
+            "algorithm of conv2d must be auto, fastest or, in .*direct, .*; got 'magic'",
+        ),
         ({"backend": "abacus"}, "backend must be auto, cython, numba, cuda, numpy, reference; got 'abacus'"),
         ({"algorithm": "seven"}, "in cython, seven_loops, .*; got 'seven'"),
     ],
@@ -158,7 +161,7 @@ def test_a_function_s_name_is_in_the_message_about_its_kernel():
 
 
 def test_algorithms_that_run_on_this_array_are_listed_first():
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match="algorithm of avg_pool2d must be") as caught:
         convkit.avg_pool2d(X, 2, algorithm="magic")
     listed = str(caught.value)
     assert listed.index("in reference, window_loops") < listed.index("in cuda, naive")

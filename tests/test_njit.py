@@ -184,7 +184,10 @@ REFUSED = {
     "momentum": (lambda x, a, b: ck.batch_norm(x, a, b, training=True, momentum=7.0), r"in \[0, 1\]"),
     "momentum, NaN": (lambda x, a, b: ck.batch_norm(x, a, b, training=True, momentum=np.nan), "momentum"),
     "eps": (lambda x, a, b: ck.batch_norm(x, a, b, eps=-5.0), "eps must be finite"),
-    "eps, infinite": (lambda x, a, b: ck.batch_norm(x, a, b, training=True, eps=np.inf), "eps must be finite"),
+    "eps, infinite": (
+        lambda x, a, b: ck.batch_norm(x, a, b, training=True, eps=np.inf),
+        "eps must be finite",
+    ),
     "variance": (lambda x, a, b: ck.batch_norm(x, a, -b), "running_var must be at least 0"),
     "no statistics": (lambda x, a, b: ck.batch_norm(x, None, None), "evaluation needs running statistics"),
     "one statistic": (lambda x, a, b: ck.batch_norm(x, a, None, training=True), "both or neither"),

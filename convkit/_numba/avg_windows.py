@@ -22,7 +22,7 @@ import numpy as np
 from numpy import uintp
 
 from .compile import inner, separate
-from .windows import START, STOP, THIRD, running_width, block_of
+from .windows import START, STOP, THIRD, block_of, running_width
 
 CELLS = 4096  # of a row of a buffer: 32 KiB
 
@@ -51,7 +51,7 @@ def add_down(sums, at, x, of, KH, IW, n):
 
 @inner
 def add_along(y, to, sums, at, K, h_divisor, w_windows, first, end):
-    """Average those of outputs first..end - 1 whose windows have not K columns; column 0 would be sums[at]."""
+    """Average those of outputs first..end - 1 that have not K columns; column 0 would be sums[at]."""
     for ow in range(first, end):
         w0, w1 = w_windows[ow, START], w_windows[ow, STOP]
         if w1 - w0 != K:

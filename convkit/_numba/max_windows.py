@@ -13,7 +13,7 @@ from numpy import uintp
 from ..scalars import compiled_by
 from .avg_windows import CELLS, rows_at_once
 from .compile import inner, separate
-from .windows import START, STOP, THIRD, running_width, block_of
+from .windows import START, STOP, THIRD, block_of, running_width
 
 __all__ = ["any_rows", "any_rows_by", "buffer", "rows_at_once", "takes_over", "window"]
 

@@ -54,7 +54,7 @@ def rows_through_panel(y, outputs, scratch, panel, off, w, ldw, rows, terms, sta
 
 @separate
 def conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, thread, threads):
-    """For each vector of outputs that is the thread's, and each block of terms: pack the panel, then use it."""
+    """For each of the thread's vectors of outputs, and each block of terms: pack the panel, use it."""
     L, OHW, K = lanes(y), s.OH * s.OW, s.IC // s.G * s.KH * s.KW
     cells, tile_of_y = np.empty(TERMS * L, y.dtype), np.empty(MR * L, y.dtype)
     offsets, places = np.arange(TERMS) * L, np.arange(MR) * K

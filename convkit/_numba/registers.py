@@ -329,7 +329,7 @@ def third_2(a, b, c):
 
 
 def transpose(to, t, pitch_to, a, i, pitch):
-    """Turn a square: lane c of the register at a[i + r*pitch] becomes lane r of that at to[t + c*pitch_to]."""
+    """Turn a square: lane c of the register at a[i + r*pitch] is lane r of that at to[t + c*pitch_to]."""
     square = np.stack([read(a, i + r * pitch) for r in range(width(a))])
     for c in range(width(a)):
         write(to, t + c * pitch_to, square[:, c])

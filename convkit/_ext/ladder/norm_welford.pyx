@@ -1,4 +1,4 @@
-"""Rung two: mean and variance in one pass, by Welford's formula; output as in rung one.
+"""Normalisation: mean and variance in one pass, by Welford's formula; output as in `two_passes`.
 
 What limited `two_passes`: sums that wait for one another, in two passes over memory.
 
@@ -8,7 +8,8 @@ distance from the old mean times its distance from the new one (Welford, 1962)::
     delta = x - mean        mean += delta/count        M*var += delta*(x - mean)
 
 x is read twice and not three times, 12 bytes an element in float32, and no digits are lost, since every
-distance is from a mean. It is the formula for numbers that come one by one and are not kept. EXPECT_WELFORD
+distance is from a mean. It is the formula for numbers that come one by one and are not kept. Expect
+half of the speed, not more of it.
 
 What limits it
 --------------

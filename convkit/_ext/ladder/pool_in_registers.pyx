@@ -1,4 +1,4 @@
-"""Rung four of pooling: common windows in registers, without a buffer. Its name is ``registers``.
+"""Average pooling, ``registers``: common windows without a buffer.
 
 What limited `running`, for common windows: the buffer between the two steps. A vector that is loaded from
 the row of sums at another offset than it was stored at has to wait until both stores that it straddles
@@ -7,9 +7,9 @@ have reached the cache, and the sums along the row are made one by one.
 The one change: windows of 2, 3 and 5 columns at their usual strides never meet a buffer. As many as a
 vector has lanes are added downwards in S + 1 vectors of columns, and then along the row by shuffles;
 :mod:`pool_registers` has them. For 3x3 windows at stride 1 that is 6 loads and 6 additions for 16 outputs
-in float32, which 8 bytes each should keep waiting no longer than memory takes. Sums are in the arrays'
-precision again: there are (KH - 1) + (KW - 1) roundings, and half of the lanes are saved. Expect
-EXPECT_REGISTERS; wider windows, and those that the edge clips, stay as they were.
+in float32. Sums are in the arrays' precision again, which doubles the lanes; there are
+(KH - 1) + (KW - 1) roundings. Expect three to four times the speed for 3x3 windows; wider windows, and
+those that the edge clips, stay as they were.
 
 What limits it now: one core, edges that are done one by one, and planes whose rows are shorter than a
 vector. The production kernel, the next rung, sees to all three.
@@ -45,13 +45,13 @@ cdef void average(
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
-    cdef Py_ssize_t p, column
+    cdef Py_ssize_t _p, column
     cdef Run run
     find_run(w_windows, OW, &run)
     column = w_windows[run.first*ROW + START]
     if not in_registers(run.S, run.K) or run.end - run.first < W:
         run.first = run.end = 0  # none
-    for p in range(P):
+    for _p in range(P):
         if run.end > run.first:
             if floating is float:
                 pool_rows(<vf *> y, <const vf *> x, h_windows, &run, column, IW, OW, 0, OH, False, False)

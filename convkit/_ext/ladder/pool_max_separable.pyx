@@ -1,12 +1,12 @@
-"""Rung two of max pooling: rows are compared downwards first, then the maxima of columns along the row.
+"""Max pooling: rows are compared downwards first, then the maxima of columns along the row.
 
 What limited `window_loops`: KH*KW comparisons an output, one after the other.
 
 The one change: a window's maximum is the maximum of its columns' maxima, and windows beside each other
 share columns. The rows of the windows are compared into one row of maxima, W columns at a time in a
 vector, and each output compares KW of those: (KH - 1)*S + (KW - 1) comparisons an output, and the first
-part has no chain of dependences. Expect EXPECT_SEPARABLE.
-The row of maxima is cut into pieces that stay in the L1 cache.
+part has no chain of dependences. Expect nearly three times the speed for 3x3 windows, seven times for
+7x7. The row of maxima is cut into pieces that stay in the L1 cache.
 
 What limits it now: KW comparisons an output along the row, which still wait for one another.
 """

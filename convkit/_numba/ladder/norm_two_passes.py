@@ -1,4 +1,4 @@
-"""Rung one: mean and variance in two passes, a third that writes, one number at a time.
+"""Normalisation: mean and variance in two passes, a third that writes, one number at a time.
 
     mean = sum(x)/M        var = sum((x - mean)^2)/M        y = (x - mean)/sqrt(var + eps)*weight + bias
 

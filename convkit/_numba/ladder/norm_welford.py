@@ -1,4 +1,4 @@
-"""Rung two: mean and variance in one pass, by Welford's formula; output as in rung one.
+"""Normalisation: mean and variance in one pass, by Welford's formula; output as in `two_passes`.
 
 What limited `two_passes`
 -------------------------
@@ -13,7 +13,7 @@ is the formula for numbers that come one by one and are not kept.
 
 What to expect
 --------------
-EXPECT_WELFORD
+A third of the speed, not more of it.
 
 What limits it
 --------------

@@ -1,4 +1,4 @@
-"""Rung one of max pooling: every window is searched cell by cell.
+"""Max pooling, the definition: every window is searched cell by cell.
 
     y[p, oh, ow] = max of x[p, h0:h1:step, w0:w1:step]
 

@@ -1,4 +1,4 @@
-"""Rung three of average pooling: sums along the row that do not grow with the window.
+"""Average pooling: sums along the row that do not grow with the window.
 
 What limited `separable`
 ------------------------
@@ -12,10 +12,10 @@ more than they save.
 
 What to expect
 --------------
-EXPECT_RUNNING
+Nothing at 3x3 and 7x7, and a tenth at 31x31, where the sums downwards are most of what is left.
 
-The production kernel, the next rung, shares strips among threads, and keeps common windows and small planes in
-registers.
+The production kernel, the next rung, shares strips among threads, and keeps common windows and small
+planes in registers.
 """
 
 from __future__ import annotations

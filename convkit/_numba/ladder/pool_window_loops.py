@@ -1,4 +1,4 @@
-"""Rung one of average pooling: every window is added up cell by cell, and divided.
+"""Average pooling, the definition: every window is added up cell by cell, and divided.
 
     y[p, oh, ow] = sum of x[p, h0:h1, w0:w1] / (h_divisor * w_divisor)
 
