@@ -281,7 +281,7 @@ def algorithms(op: str, backend: str = "auto") -> tuple[str, ...]:
     ----------
     op : str
         A public function (``"batch_norm"``), or an operation of the support matrix (``"normalize"``).
-        Of a function that runs several operations, the algorithms of all of them: batch norm in
+        Of a function that runs several operations, the algorithms of its main one: batch norm in
         evaluation has not all that it has in training.
     backend : str
         A backend's name, or ``"auto"``.
@@ -299,17 +299,13 @@ def algorithms(op: str, backend: str = "auto") -> tuple[str, ...]:
     >>> convkit.algorithms("batch_norm", "reference")
     ('two_passes', 'direct')
     """
-    ops, table = kernels_of(op), backends()
-    if backend != "auto" and backend not in BACKENDS:
+    having = backends()[kernels_of(op)[0]]
+    if backend == "auto":
+        found = [a for b, of in having.items() if not why_not(b) for a in of]
+        return tuple(dict.fromkeys(found))
+    if backend not in BACKENDS:
         raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
-    found = [
-        a
-        for o in ops
-        for b, of in table[o].items()
-        if b == backend or (backend == "auto" and not why_not(b))
-        for a in of
-    ]
-    return tuple(dict.fromkeys(found))
+    return having.get(backend, ())
 
 
 def show_config() -> dict[str, Any]:

@@ -247,13 +247,13 @@ KERNELS_OF: dict[str, tuple[str, ...]] = {
     "channel_mean_backward": ("channel_mean_backward",),
     "batch_norm": ("normalize", "normalize_given"),
     "batch_norm_forward": ("normalize", "normalize_given"),
-    "batch_norm_backward": ("normalize_backward", "normalize_given_backward"),
+    "batch_norm_backward": ("normalize_backward", "normalize_given_backward", "normalize"),
     "instance_norm": ("normalize", "normalize_given"),
-    "instance_norm_backward": ("normalize_backward", "normalize_given_backward"),
+    "instance_norm_backward": ("normalize_backward", "normalize_given_backward", "normalize"),
     "group_norm": ("normalize",),
-    "group_norm_backward": ("normalize_backward",),
+    "group_norm_backward": ("normalize_backward", "normalize"),
     "layer_norm": ("normalize",),
-    "layer_norm_backward": ("normalize_backward",),
+    "layer_norm_backward": ("normalize_backward", "normalize"),
     "dropout": ("dropout", "dropout_mask"),
     "dropout_backward": ("dropout",),
     "dropout2d": ("dropout", "dropout_mask"),
@@ -261,9 +261,10 @@ KERNELS_OF: dict[str, tuple[str, ...]] = {
     "dropout_rows": ("dropout", "dropout_mask"),
     "dropout_rows_backward": ("dropout",),
 }
-"""Public function -> the operations of :data:`KERNELS` that it runs, some of them only at times.
+"""Public function -> the operations of :data:`KERNELS` that it runs, its main one first.
 
-Batch norm, for one, is ``normalize`` in training and ``normalize_given`` in evaluation.
+The others it runs at times or beside it: batch norm is ``normalize`` in training and ``normalize_given`` in
+evaluation, and its gradient begins with ``normalize`` if it is given no statistics.
 """
 
 
