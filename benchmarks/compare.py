@@ -2,6 +2,7 @@
 
     python benchmarks/compare.py conv [--suite resnet50|vgg16|mobilenetv2] [--backward] [--batch N]
     python benchmarks/compare.py ladder
+    python benchmarks/compare.py ladder_streaming --backend cython|numba
     python benchmarks/compare.py streaming
     python benchmarks/compare.py overhead
 
@@ -28,6 +29,7 @@ from typing import Any
 import numpy as np
 from contenders import POOLS, ConvCase, StreamCase
 from sides import both_sides
+from streaming_ladder import compare_streaming_ladder
 from suites import CONV_SUITES, LADDER, STREAMING_SHAPES, Layer
 
 import convkit
@@ -317,7 +319,7 @@ def _cpuinfo() -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=["conv", "ladder", "streaming", "overhead"])
+    parser.add_argument("what", choices=["conv", "ladder", "ladder_streaming", "streaming", "overhead"])
     parser.add_argument("--peer", choices=["torch", "onednn", *BACKENDS], default="torch")
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (1)")
     parser.add_argument("--suite", choices=list(CONV_SUITES), default="resnet50")
@@ -339,6 +341,7 @@ def main() -> int:
     tables = {
         "conv": compare_conv,
         "ladder": compare_ladder,
+        "ladder_streaming": lambda args: compare_streaming_ladder(args, check_equal),
         "streaming": compare_streaming,
         "overhead": compare_overhead,
     }

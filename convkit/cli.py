@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Compile the Numba kernels for float32 and float64 and keep them on disk.",
     )
     warmup.add_argument(
-        "--only", metavar="OP", action="append", help="compile this operation alone; may be repeated"
+        "--only", metavar="OP", action="append", help="compile this function's kernels alone; may be repeated"
     )
     warmup.add_argument("--json", action="store_true", help="print what was done as JSON")
     warmup.set_defaults(run=_warmup)
@@ -269,20 +269,22 @@ def _summary(output: str, size: int, seconds: float, tour: Tour) -> dict[str, ob
 
 def _warmup(arguments: argparse.Namespace) -> int:
     from .dispatch import why_not
-    from .registry import KERNELS
+    from .registry import KERNELS, kernels_of
 
     if reason := why_not("numba"):
         raise Failure(f"numba: {reason}")
     places = {k.op: k.place for k in KERNELS if (k.backend, k.algorithm) == ("numba", "direct")}
-    if unknown := [op for op in arguments.only or () if op not in places]:
-        raise Failure(f"--only must be one of {', '.join(places)}; got {unknown[0]}")
+    try:
+        ops = dict.fromkeys(op for name in arguments.only or places for op in kernels_of(name))
+    except ValueError as error:
+        raise Failure(f"--only: {error}") from None
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise Failure("NUMBA_DISABLE_JIT is set, so nothing would be compiled")
     from ._numba.warmup import warm_up
 
     start = time.perf_counter()
     with _progress("compiler") as progress:
-        done = warm_up([places[op] for op in arguments.only or places], progress)
+        done = warm_up([places[op] for op in ops], progress)
     seconds, anew = time.perf_counter() - start, sum(kernel.anew for kernel in done)
     folders = sorted({kernel.folder for kernel in done if kernel.folder})
     if arguments.json:

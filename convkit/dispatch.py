@@ -72,7 +72,7 @@ from typing import Any, NamedTuple
 
 from . import _ext
 from .place import here
-from .registry import BACKENDS, KERNELS, Kernel
+from .registry import BACKENDS, KERNELS, KERNELS_OF, Kernel, kernels_of
 from .rules import PREFERENCES, Layer
 from .threads import get_num_threads
 
@@ -174,8 +174,8 @@ def resolve(
     order = PREFERENCES[algorithm](layer) if algorithm in PREFERENCES else (algorithm,)
     kernels = [k for k in KERNELS if k.op == op and k.algorithm in order]
     if not kernels:
-        known = sorted({k.algorithm for k in KERNELS if k.op == op})
-        raise ValueError(f"algorithm of {op} must be auto, fastest, {', '.join(known)}; got {algorithm!r}")
+        known = f"auto, fastest or, {_by_backend(op, on_device)}"
+        raise ValueError(f"algorithm of {_spoken(op)} must be {known}; got {algorithm!r}")
     if backend != "auto":
         if backend not in BACKENDS:
             raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
@@ -201,8 +201,26 @@ def resolve(
     for kernel in sorted(serving, key=lambda k: (order.index(k.algorithm), places.index(k.backend))):
         if backend == kernel.backend or (kernel.backend != "cuda" and not why_not(kernel.backend)):
             return load(kernel)
-    reasons = "; ".join(f"{k.backend}: {why_not(k.backend) or 'for arrays on a GPU'}" for k in serving)
+    reasons = "; ".join(
+        f"{k.backend}: {'for arrays on a GPU' if k.backend == 'cuda' else why_not(k.backend)}"
+        for k in serving
+    )
     raise BackendUnavailable(f"nothing here runs {op} by algorithm {algorithm!r} ({reasons})")
+
+
+def _by_backend(op: str, on_device: bool) -> str:
+    """List an operation's algorithms backend by backend, those that can run on this array first."""
+    of = backends()[op]
+    places = sorted(
+        (b for b in BACKENDS if b in of), key=lambda b: ((b == "cuda") is not on_device, bool(why_not(b)))
+    )
+    return "; ".join(f"in {b}, {', '.join(of[b])}" for b in places)
+
+
+def _spoken(op: str) -> str:
+    """Name an operation so that who called a public function recognises it."""
+    functions = [name for name, ops in KERNELS_OF.items() if op in ops]
+    return op if op in functions else f"{op}, which {functions[0]} runs,"
 
 
 def load(kernel: Kernel) -> Call:
@@ -228,8 +246,10 @@ class Support(dict[str, dict[str, tuple[str, ...]]]):
 
     def __repr__(self) -> str:
         names = list(BACKENDS)
-        rows = [["operation", *names]]
-        rows += [[op, *(", ".join(of.get(b, ())) or "-" for b in names)] for op, of in self.items()]
+        rows = [["operation", *names, "run by"]]
+        for op, of in self.items():
+            having = (", ".join(of.get(b, ())) or "-" for b in names)
+            rows.append([op, *having, ", ".join(name for name, ops in KERNELS_OF.items() if op in ops)])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
         lines += [f"{b} cannot run here: {reason}" for b in names if (reason := why_not(b))]
@@ -257,21 +277,35 @@ def backends() -> Support:
 def algorithms(op: str, backend: str = "auto") -> tuple[str, ...]:
     """Return the algorithms of an operation, in one backend or in any that can run here.
 
+    Parameters
+    ----------
+    op : str
+        A public function (``"batch_norm"``), or an operation of the support matrix (``"normalize"``).
+        Of a function that runs several operations, the algorithms of its main one: batch norm in
+        evaluation has not all that it has in training.
+    backend : str
+        A backend's name, or ``"auto"``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such operation or backend.
+
     Examples
     --------
     >>> import convkit
     >>> convkit.algorithms("conv2d", "reference")
-    ('direct', 'im2col', 'matrix', 'seven_loops')
+    ('seven_loops', 'direct', 'im2col', 'matrix')
+    >>> convkit.algorithms("batch_norm", "reference")
+    ('two_passes', 'direct')
     """
-    table = backends()
-    if op not in table:
-        raise ValueError(f"op must be one of {', '.join(table)}; got {op!r}")
+    having = backends()[kernels_of(op)[0]]
     if backend == "auto":
-        found = [a for b, of in table[op].items() if not why_not(b) for a in of]
+        found = [a for b, of in having.items() if not why_not(b) for a in of]
         return tuple(dict.fromkeys(found))
     if backend not in BACKENDS:
         raise ValueError(f"backend must be auto, {', '.join(BACKENDS)}; got {backend!r}")
-    return table[op].get(backend, ())
+    return having.get(backend, ())
 
 
 def show_config() -> dict[str, Any]:

@@ -243,6 +243,11 @@ def max_backward(
     grad_y = grad_y_of(grad_y, plan)
     shape = shape_of(x)
     if indices is None:
+        if isinstance(x, tuple | list):
+            raise TypeError(
+                f"x must be the array itself, to find its maxima again, got {x}: "
+                "a shape is enough only with indices="
+            )
         x = operand(x, "x")
         same_dtype(grad_y=grad_y, x=x)
         indices = max_forward(x, plan, True, "auto", backend, None).indices

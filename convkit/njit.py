@@ -12,8 +12,9 @@ Call them by their module, inside ``@numba.njit``::
 
 They are named like the functions of convkit and take their arguments in the same order, run the same
 kernels and allocate what they return. What compiled code cannot do is left out: there is no choice of a
-backend or an algorithm and no ``out=``, arrays are NumPy's with all of their axes (N, C, H, W), and a message
-says what is wrong, but not with which number.
+backend or an algorithm and no ``out=``, arrays are NumPy's with all of their axes (N, C, H, W), ``pad``
+takes all four numbers, ``batch_norm`` has no ``momentum=None``, and a message says what is wrong, but not
+with which number.
 
 Options are integers or pairs of them; `padding` may also be a pair of (before, after) pairs. The
 functions run on one thread, without the GIL: loop over them with ``prange`` for more.
@@ -101,6 +102,18 @@ def _compiled_or(value, default):
     return lambda value, default: value
 
 
+def _given(value: Any) -> bool:
+    """Tell whether an option is something else than None."""
+    return value is not None
+
+
+@overload(_given, inline="always")
+def _compiled_given(value):
+    if _is_none(value):
+        return lambda value: False
+    return lambda value: True
+
+
 def _pairs(padding: Any, n: Any, k: Any, s: Any, d: Any) -> Any:
     """Return a convolution's padding as a (before, after) pair for each axis."""
     if isinstance(padding, str):
@@ -135,6 +148,20 @@ def _compiled_pairs(padding, n, k, s, d):
     return lambda padding, n, k, s, d: padding
 
 
+def _four(padding: Any) -> Any:
+    """Return the four numbers of a border."""
+    if not isinstance(padding, tuple) or len(padding) != 4:
+        raise TypeError(f"padding must be (left, right, top, bottom), got {padding!r}")
+    return padding
+
+
+@overload(_four, inline="always")
+def _compiled_four(padding):
+    if not isinstance(padding, types.BaseTuple) or len(padding) != 4:
+        raise TypingError(f"padding must be (left, right, top, bottom), got {padding}")
+    return lambda padding: padding
+
+
 # --- operands ------------------------------------------------------------------------------
 
 
@@ -146,7 +173,7 @@ def _images(x: Any, like: Any) -> np.ndarray:
         raise TypeError(f"expected an array of 4 axes, got {x.ndim}")
     if x.dtype != like.dtype:
         raise TypeError(f"the arrays must be of one float type, got {like.dtype} and {x.dtype}")
-    return np.ascontiguousarray(x)
+    return _not_empty(np.ascontiguousarray(x))
 
 
 @overload(_images)
@@ -157,7 +184,23 @@ def _compiled_images(x, like):
         raise TypingError(f"expected an array of 4 axes, got {x.ndim}")
     if x.dtype != like.dtype:
         raise TypingError(f"the arrays must be of one float type, got {like.dtype} and {x.dtype}")
-    return lambda x, like: np.ascontiguousarray(x)
+    return lambda x, like: _not_empty(np.ascontiguousarray(x))
+
+
+@_compiled
+def _not_empty(x):
+    """Return images or filters; of the batch alone there may be nothing."""
+    if x.shape[1] == 0 or x.shape[2] == 0 or x.shape[3] == 0:
+        raise ValueError("only the batch may be empty")
+    return x
+
+
+@_compiled
+def _filters(w, like):
+    """Return filters as a contiguous array of four axes, none of them empty."""
+    if w.shape[0] == 0:
+        raise ValueError("w must not be empty")
+    return _images(w, like)
 
 
 def _vector(v: Any, n: int, value: float, like: Any) -> np.ndarray:
@@ -182,6 +225,32 @@ def _compiled_vector(v, n, value, like):
         if len(v) != n:
             raise ValueError("a vector has another length than there are channels")
         return np.ascontiguousarray(v)
+
+    return given
+
+
+def _statistic(v: Any, n: int, like: Any) -> np.ndarray:
+    """Return a running statistic itself, since training changes it; an empty vector if it is None."""
+    if v is None:
+        return np.empty(0, like.dtype)
+    if len(v) != n:
+        raise ValueError("a running statistic has another length than there are channels")
+    if v.dtype != like.dtype:
+        raise TypeError(f"the arrays must be of one float type, got {like.dtype} and {v.dtype}")
+    return v
+
+
+@overload(_statistic)
+def _compiled_statistic(v, n, like):
+    if _is_none(v):
+        return lambda v, n, like: np.empty(0, like.dtype)
+    if not isinstance(v, types.Array) or v.dtype != like.dtype:
+        raise TypingError(f"a running statistic must be an array of {like.dtype} or None, got {v}")
+
+    def given(v, n, like):
+        if len(v) != n:
+            raise ValueError("a running statistic has another length than there are channels")
+        return v
 
     return given
 
@@ -211,7 +280,7 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1, padding_mode
     >>> twice(np.ones((1, 1, 3, 3)), np.ones((1, 1, 3, 3)))
     array([[[[49.]]]])
     """
-    x, w = _images(x, x), _images(w, x)
+    x, w = _images(x, x), _filters(w, x)
     (N, IC, IH, IW), (OC, ICG, KH, KW) = x.shape, w.shape
     _check_groups(IC, OC, ICG, groups)
     (SH, SW), (DH, DW) = _both(stride), _both(dilation)
@@ -231,7 +300,7 @@ def conv_transpose2d(x, w, b=None, stride=1, padding=0, output_padding=0, groups
 
     See :func:`convkit.conv_transpose2d`.
     """
-    x, w = _images(x, x), _images(w, x)
+    x, w = _images(x, x), _filters(w, x)
     (N, IC, IH, IW), (OCW, OCG, KH, KW) = x.shape, w.shape
     if groups < 1 or IC % groups or OCW != IC:
         raise ValueError("groups must divide the channels of x, which the filters must have")
@@ -271,8 +340,10 @@ def pad(x, padding, mode="constant", value=0.0):
     """Put a border (left, right, top, bottom) around images (N, C, H, W): :func:`convkit.pad`."""
     x = _images(x, x)
     N, C, IH, IW = x.shape
-    left, right, top, bottom = padding
-    number = mode_number(mode)
+    left, right, top, bottom = _four(padding)
+    if mode == "zeros":
+        raise ValueError("mode must be constant, reflect, replicate, circular or symmetric")
+    number = ZEROS if mode == "constant" else mode_number(mode)
     ih_of, iw_of = index_table(IH, top, bottom, number), index_table(IW, left, right, number)
     y = np.empty((N, C, len(ih_of), len(iw_of)), x.dtype)
     if y.size > 0:
@@ -293,8 +364,10 @@ def avg_pool2d(
     SH, SW = _both(_or(stride, (KH, KW)))
     h_windows = pool_windows(IH, KH, SH, PH, ceil_mode, count_include_pad)
     w_windows = pool_windows(IW, KW, SW, PW, ceil_mode, count_include_pad)
-    divisor = _or(divisor_override, 0)
-    if divisor != 0:
+    if _given(divisor_override):
+        divisor = _or(divisor_override, 1)
+        if divisor == 0:
+            raise ValueError("divisor_override must not be 0")
         h_windows[:, 2] = divisor
         w_windows[:, 2] = 1
     y = np.empty((N, C, len(h_windows), len(w_windows)), x.dtype)
@@ -333,12 +406,17 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
 def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5):
     """Normalise each channel of images (N, C, H, W) over batch and pixels: :func:`convkit.batch_norm`.
 
-    In training the running statistics are updated in place.
+    In training the running statistics are updated in place, unless both are None.
     """
     x = _images(x, x)
     N, C, H, W = x.shape
-    if len(running_mean) != C or len(running_var) != C:
-        raise ValueError("a vector has another length than there are channels")
+    if not 0 <= eps < np.inf:
+        raise ValueError("eps must be finite and at least 0")
+    if not 0 <= momentum <= 1:
+        raise ValueError("momentum must be in [0, 1]")
+    run_mean, run_var = _statistic(running_mean, C, x), _statistic(running_var, C, x)
+    if _given(running_mean) != _given(running_var):
+        raise ValueError("running_mean and running_var are needed both or neither")
     M = N * H * W
     scale, shift = _vector(weight, C, 1.0, x).reshape((C, 1)), _vector(bias, C, 0.0, x).reshape((C, 1))
     y, of = np.empty(x.shape, x.dtype), x.reshape((N, C, 1, H * W))
@@ -349,12 +427,18 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
         if M > 0:
             mean, var = np.empty(C), np.empty(C)
             _normalize_kernel(to, mean, var, of, scale, shift, float(eps))
-            for c in range(C):
-                running_mean[c] = (1 - momentum) * running_mean[c] + momentum * mean[c]
-                running_var[c] = (1 - momentum) * running_var[c] + momentum * var[c] * M / (M - 1)
-    elif M > 0:
+            for c in range(len(run_mean)):
+                run_mean[c] = (1 - momentum) * run_mean[c] + momentum * mean[c]
+                run_var[c] = (1 - momentum) * run_var[c] + momentum * var[c] * M / (M - 1)
+        return y
+    if not _given(running_mean):
+        raise ValueError("evaluation needs running statistics: only training can do without")
+    for v in run_var:
+        if v < 0:
+            raise ValueError("running_var must be at least 0")
+    if M > 0:
         mean, invstd = np.empty(C), np.empty(C)
         for c in range(C):
-            mean[c], invstd[c] = running_mean[c], 1.0 / np.sqrt(np.float64(running_var[c]) + eps)
+            mean[c], invstd[c] = run_mean[c], 1.0 / np.sqrt(np.float64(run_var[c]) + eps)
         _normalize_given_kernel(to, of, mean, invstd, scale, shift)
     return y

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from .rules import Layer, winograd_serves
 
-__all__ = ["BACKENDS", "KERNELS", "Kernel"]
+__all__ = ["BACKENDS", "KERNELS", "KERNELS_OF", "Kernel", "kernels_of"]
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ Such a package has ``why_not()``, which returns the reason why it cannot run her
 """
 
 KERNELS: tuple[Kernel, ...] = (
+    Kernel("conv2d", "reference", "seven_loops", "loops:conv2d"),
     Kernel("conv2d", "reference", "direct", "conv:conv2d"),
     Kernel("conv2d", "reference", "im2col", "conv:conv2d_im2col"),
     Kernel("conv2d", "reference", "matrix", "matrix:conv2d"),
-    Kernel("conv2d", "reference", "seven_loops", "loops:conv2d"),
     Kernel("conv2d", "cython", "seven_loops", "ladder.conv_seven_loops:conv2d"),
     Kernel("conv2d", "cython", "loop_order", "ladder.conv_loop_order:conv2d"),
     Kernel("conv2d", "cython", "register_tile", "ladder.conv_register_tile:conv2d"),
@@ -102,13 +102,13 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("conv2d", "numpy", "im2col", "im2col:conv2d", workspace="workspace_bytes"),
     Kernel("conv2d", "numpy", "fft", "fft:conv2d", exact=False, workspace="workspace_bytes"),
     Kernel("conv_transpose2d", "reference", "direct", "conv:conv_transpose2d"),
-    Kernel("conv_transpose2d", "cython", "direct", "conv_transpose:conv_transpose2d"),
     Kernel("conv_transpose2d", "cython", "scatter_loops", "ladder.conv_gradient_loops:conv_transpose2d"),
+    Kernel("conv_transpose2d", "cython", "direct", "conv_transpose:conv_transpose2d"),
     Kernel("conv_transpose2d", "numba", "direct", "conv_transpose:conv_transpose2d"),
     Kernel("conv_transpose2d", "cuda", "direct", "conv_transpose:conv_transpose2d"),
     Kernel("conv2d_grad_w", "reference", "direct", "conv:conv2d_grad_w"),
-    Kernel("conv2d_grad_w", "cython", "direct", "conv_grad_w:conv2d_grad_w"),
     Kernel("conv2d_grad_w", "cython", "gather_loops", "ladder.conv_gradient_loops:conv2d_grad_w"),
+    Kernel("conv2d_grad_w", "cython", "direct", "conv_grad_w:conv2d_grad_w"),
     Kernel("conv2d_grad_w", "numba", "direct", "conv_grad_w:conv2d_grad_w"),
     Kernel("conv2d_grad_w", "cuda", "direct", "conv_grad_w:conv2d_grad_w"),
     Kernel("conv2d_grad_b", "reference", "direct", "conv:conv2d_grad_b"),
@@ -131,12 +131,16 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("pad2d_backward", "cython", "direct", "padding:pad2d_backward"),
     Kernel("pad2d_backward", "numba", "direct", "padding:pad2d_backward"),
     Kernel("pad2d_backward", "cuda", "direct", "padding:pad2d_backward"),
-    Kernel("avg_pool2d", "reference", "direct", "pooling:avg_pool2d"),
     Kernel("avg_pool2d", "reference", "window_loops", "loops:avg_pool2d"),
-    Kernel("avg_pool2d", "cython", "direct", "avg_pooling:avg_pool2d"),
+    Kernel("avg_pool2d", "reference", "direct", "pooling:avg_pool2d"),
     Kernel("avg_pool2d", "cython", "window_loops", "ladder.pool_window_loops:avg_pool2d"),
     Kernel("avg_pool2d", "cython", "separable", "ladder.pool_separable:avg_pool2d"),
     Kernel("avg_pool2d", "cython", "running", "ladder.pool_running:avg_pool2d"),
+    Kernel("avg_pool2d", "cython", "registers", "ladder.pool_in_registers:avg_pool2d"),
+    Kernel("avg_pool2d", "cython", "direct", "avg_pooling:avg_pool2d"),
+    Kernel("avg_pool2d", "numba", "window_loops", "ladder.pool_window_loops:avg_pool2d"),
+    Kernel("avg_pool2d", "numba", "separable", "ladder.pool_separable:avg_pool2d"),
+    Kernel("avg_pool2d", "numba", "running", "ladder.pool_running:avg_pool2d"),
     Kernel("avg_pool2d", "numba", "direct", "avg_pooling:avg_pool2d"),
     Kernel("avg_pool2d", "cuda", "naive", "ladder.pool_naive:avg_pool2d"),
     Kernel("avg_pool2d", "cuda", "coalesced", "ladder.pool_coalesced:avg_pool2d"),
@@ -146,7 +150,13 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("avg_pool2d_backward", "numba", "direct", "avg_backward:avg_pool2d_backward"),
     Kernel("avg_pool2d_backward", "cuda", "direct", "pooling:avg_pool2d_backward"),
     Kernel("max_pool2d", "reference", "direct", "pooling:max_pool2d"),
+    Kernel("max_pool2d", "cython", "window_loops", "ladder.pool_max_window_loops:max_pool2d"),
+    Kernel("max_pool2d", "cython", "separable", "ladder.pool_max_separable:max_pool2d"),
+    Kernel("max_pool2d", "cython", "running", "ladder.pool_max_running:max_pool2d"),
     Kernel("max_pool2d", "cython", "direct", "max_pooling:max_pool2d"),
+    Kernel("max_pool2d", "numba", "window_loops", "ladder.pool_max_window_loops:max_pool2d"),
+    Kernel("max_pool2d", "numba", "separable", "ladder.pool_max_separable:max_pool2d"),
+    Kernel("max_pool2d", "numba", "running", "ladder.pool_max_running:max_pool2d"),
     Kernel("max_pool2d", "numba", "direct", "max_pooling:max_pool2d"),
     Kernel("max_pool2d", "cuda", "naive", "ladder.pool_naive:max_pool2d"),
     Kernel("max_pool2d", "cuda", "coalesced", "ladder.pool_coalesced:max_pool2d"),
@@ -168,12 +178,15 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("channel_mean_backward", "cython", "direct", "channels:channel_mean_backward"),
     Kernel("channel_mean_backward", "numba", "direct", "channels:channel_mean_backward"),
     Kernel("channel_mean_backward", "cuda", "direct", "pooling:channel_mean_backward"),
+    Kernel("normalize", "reference", "two_passes", "loops:normalize"),
     Kernel("normalize", "reference", "direct", "normalization:normalize"),
-    Kernel("normalize", "reference", "two_pass_loops", "loops:normalize"),
-    Kernel("normalize", "cython", "direct", "normalization:normalize"),
     Kernel("normalize", "cython", "two_passes", "ladder.norm_two_passes:normalize"),
+    Kernel("normalize", "cython", "welford", "ladder.norm_welford:normalize", exact=False),
     Kernel("normalize", "cython", "lanes", "ladder.norm_lanes:normalize"),
     Kernel("normalize", "cython", "fused", "ladder.norm_fused:normalize"),
+    Kernel("normalize", "cython", "direct", "normalization:normalize"),
+    Kernel("normalize", "numba", "two_passes", "ladder.norm_two_passes:normalize"),
+    Kernel("normalize", "numba", "welford", "ladder.norm_welford:normalize", exact=False),
     Kernel("normalize", "numba", "direct", "normalization:normalize"),
     Kernel("normalize", "cuda", "naive", "ladder.norm_naive:normalize"),
     Kernel("normalize", "cuda", "coalesced", "ladder.norm_coalesced:normalize"),
@@ -200,3 +213,76 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("dropout_mask", "numba", "direct", "dropout:dropout_mask"),
     Kernel("dropout_mask", "cuda", "direct", "dropout:dropout_mask"),
 )
+"""Rungs of a ladder stand in its order, ``direct`` behind them."""
+
+KERNELS_OF: dict[str, tuple[str, ...]] = {
+    "conv1d": ("conv2d",),
+    "conv2d": ("conv2d",),
+    "prepare_conv2d": ("conv2d",),
+    "conv1d_backward": ("conv_transpose2d", "conv2d_grad_w", "conv2d_grad_b"),
+    "conv2d_backward": ("conv_transpose2d", "conv2d_grad_w", "conv2d_grad_b"),
+    "conv_transpose1d": ("conv_transpose2d",),
+    "conv_transpose2d": ("conv_transpose2d",),
+    "conv_transpose1d_backward": ("conv2d", "conv2d_grad_w", "conv2d_grad_b"),
+    "conv_transpose2d_backward": ("conv2d", "conv2d_grad_w", "conv2d_grad_b"),
+    "im2col": ("im2col",),
+    "im2col_backward": ("col2im",),
+    "col2im": ("col2im",),
+    "col2im_backward": ("im2col",),
+    "pad": ("pad2d",),
+    "pad_backward": ("pad2d_backward",),
+    "avg_pool1d": ("avg_pool2d",),
+    "avg_pool1d_backward": ("avg_pool2d_backward",),
+    "avg_pool2d": ("avg_pool2d",),
+    "avg_pool2d_backward": ("avg_pool2d_backward",),
+    "adaptive_avg_pool2d": ("avg_pool2d",),
+    "adaptive_avg_pool2d_backward": ("avg_pool2d_backward",),
+    "global_avg_pool2d": ("avg_pool2d",),
+    "global_avg_pool2d_backward": ("avg_pool2d_backward",),
+    "max_pool1d": ("max_pool2d", "max_pool2d_indices"),
+    "max_pool1d_backward": ("max_pool2d_backward", "max_pool2d_indices"),
+    "max_pool2d": ("max_pool2d", "max_pool2d_indices"),
+    "max_pool2d_backward": ("max_pool2d_backward", "max_pool2d_indices"),
+    "channel_mean": ("channel_mean",),
+    "channel_mean_backward": ("channel_mean_backward",),
+    "batch_norm": ("normalize", "normalize_given"),
+    "batch_norm_forward": ("normalize", "normalize_given"),
+    "batch_norm_backward": ("normalize_backward", "normalize_given_backward", "normalize"),
+    "instance_norm": ("normalize", "normalize_given"),
+    "instance_norm_backward": ("normalize_backward", "normalize_given_backward", "normalize"),
+    "group_norm": ("normalize",),
+    "group_norm_backward": ("normalize_backward", "normalize"),
+    "layer_norm": ("normalize",),
+    "layer_norm_backward": ("normalize_backward", "normalize"),
+    "dropout": ("dropout", "dropout_mask"),
+    "dropout_backward": ("dropout",),
+    "dropout2d": ("dropout", "dropout_mask"),
+    "dropout2d_backward": ("dropout",),
+    "dropout_rows": ("dropout", "dropout_mask"),
+    "dropout_rows_backward": ("dropout",),
+}
+"""Public function -> the operations of :data:`KERNELS` that it runs, its main one first.
+
+The others it runs at times or beside it: batch norm is ``normalize`` in training and ``normalize_given`` in
+evaluation, and its gradient begins with ``normalize`` if it is given no statistics.
+"""
+
+
+def kernels_of(name: str) -> tuple[str, ...]:
+    """Return the operations behind a name: a public function's, or an operation's own.
+
+    Raises
+    ------
+    ValueError
+        If there is neither a function nor an operation of that name.
+
+    Examples
+    --------
+    >>> kernels_of("batch_norm"), kernels_of("normalize")
+    (('normalize', 'normalize_given'), ('normalize',))
+    """
+    ops = dict.fromkeys(k.op for k in KERNELS)
+    if name not in KERNELS_OF and name not in ops:
+        known = ", ".join(dict.fromkeys([*ops, *KERNELS_OF]))
+        raise ValueError(f"op must be one of {known}; got {name!r}")
+    return KERNELS_OF.get(name, (name,))

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "cell_of",
     "compiled_by",
     "merged",
     "philox4x32",
@@ -114,18 +113,6 @@ def merged(count_a, mean_a, m2_a, count_b, mean_b, m2_b):
     return count, mean, m2_a + m2_b + delta * delta * count_a * count_b / count
 
 
-# --- index tables --------------------------------------------------------------------------
-
-
-def cell_of(ih, iw, IW):
-    """Return where cell (ih, iw) lies in a plane of width `IW`, or -1 if either table says "a zero".
-
-    >>> cell_of(2, 1, 10), cell_of(2, -1, 10)
-    (21, -1)
-    """
-    return ih * IW + iw if ih >= 0 and iw >= 0 else -1
-
-
 # --- for a backend -------------------------------------------------------------------------
 
 
@@ -139,11 +126,11 @@ def compiled_by(jit: Callable[[Any], Any]) -> dict[str, Any]:
 
     Examples
     --------
-    >>> compiled_by(lambda function: function)["cell_of"](2, 1, 10)
-    21
+    >>> compiled_by(lambda function: function)["with_value"](1, 2.0, 0.0, 4.0)
+    (2, 3.0, 2.0)
     """
     names = {k: v for k, v in globals().items() if k == "__name__" or k.isupper() or k == "np"}
-    for function in (philox4x32, unit_bits, takes_over, with_value, merged, cell_of):
+    for function in (philox4x32, unit_bits, takes_over, with_value, merged):
         name = function.__name__
         names[name] = jit(FunctionType(function.__code__, names, name))
     return {function: names[function] for function in names if function in __all__}

@@ -68,7 +68,7 @@ class Case:
         """Return fresh arrays, always with the same numbers in them; outputs hold anything.
 
         The bounds are those of a kernel that only reorders sums or, by the algorithm `spread`, of one
-        that rounds integers too.
+        that rounds integers too: as SPREAD says or, without an entry there, as it would round reals.
         """
         rng = np.random.default_rng(20160323)
 
@@ -80,13 +80,13 @@ class Case:
 
         outputs, inputs = self.build(draw)
         filled = [np.empty(o.shape, dtype if o.dtype == "float" else o.dtype) for o in outputs]
-        allowed = [o.on_reals if kind == "reals" else o.on_integers for o in outputs]
+        allowed = [o.on_reals if kind == "reals" or spread else o.on_integers for o in outputs]
         bounds: list[float | np.ndarray] = [0.0] * len(outputs)
-        if spread:
+        if spread in SPREAD:
             wide = [a.astype(np.float64) if is_operand(a) else a for a in inputs]
             bounds = [np.finfo(dtype).eps * SPREAD[spread](*wide)]
         elif any(allowed):
-            scales = magnitudes(self.op, filled, inputs, kind)
+            scales = magnitudes(self.op, filled, inputs, spread or kind)
             eps = [np.finfo(a.dtype).eps if n else 0.0 for n, a in zip(allowed, filled, strict=True)]
             bounds = [n * e * m for n, e, m in zip(allowed, eps, scales, strict=True)]
         if kind == "nonfinite":

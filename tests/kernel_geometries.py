@@ -127,4 +127,14 @@ POOLS = [
     ("tile", 1, (3, 50), (3, 3), ONE, (0, 0), 1, False),
     ("tile-strided", 9, (5, 33), TWO, TWO, ONE, 1, False),
     ("whole", 8, (5, 16), (5, 16), (5, 16), (0, 0), 1, False),
+    ("both-edges", 1, (4, 3), (1, 6), ONE, (0, 3), 1, False),  # all windows show the same cells
+    ("both-edges-tall", 1, (3, 5), (4, 8), ONE, (2, 4), 1, False),
+    ("small-planes", 17, (5, 5), (3, 3), ONE, ONE, 1, False),
+    *((f"small-to-{o}", 33, (5, o + 4), (5, 5), ONE, (0, 0), 1, False) for o in (1, 2, 7, 15)),
+    *(
+        (f"row-{k}-{s}", 1, (6, 70), (k, k), (s, s), (0, 0), 1, False)
+        for k, s in ((2, 1), (3, 2), (3, 3), (5, 3))
+    ),
+    ("wide", 2, (9, 47), (5, 11), ONE, (2, 5), 1, False),  # running sums
+    ("wide-strided", 1, (4, 60), (2, 20), (2, 3), (1, 7), 1, True),
 ]

@@ -23,7 +23,7 @@ def is_operand(a: object) -> bool:
 def magnitudes(
     op: str, outputs: Sequence[np.ndarray], inputs: Sequence[Any], kind: str
 ) -> Sequence[np.ndarray]:
-    """Return the magnitude of each element of each output of `op`."""
+    """Return the magnitude of each element of each output; `kind` is the numbers', or an algorithm."""
     return MAGNITUDES.get(op, linear_magnitudes)(op, outputs, inputs, kind)
 
 
@@ -42,8 +42,12 @@ def normalize_magnitudes(op, outputs, inputs, kind):
     mean = x.mean(axis=(0, 2, 3), keepdims=True)
     var = np.square(x - mean).mean(axis=(0, 2, 3), keepdims=True)
     # A kernel may round the mean to x's dtype before it subtracts; integer means survive that.
-    spread = np.abs(x - mean) + (np.abs(mean) if kind == "reals" else 0.0)
+    spread = np.abs(x - mean) + (np.abs(mean) if kind in ("reals", "welford") else 0.0)
+    if kind == "welford":  # which rounds the mean, in double, as often as there are numbers
+        spread *= 1 + x.size // G * np.finfo("float64").eps / np.finfo(outputs[0].dtype).eps
     y = spread / np.sqrt(var + eps) * np.abs(weight)[rows, :, None] + np.abs(bias)[rows, :, None]
+    if kind == "welford":
+        var += np.abs(mean) * np.sqrt(var)
     return [y, np.abs(x).mean(axis=(0, 2, 3)), var.ravel()]
 
 

@@ -4,9 +4,11 @@ import threading
 
 import numpy as np
 import pytest
+from api_calls import CALLS
 
 import convkit
 from convkit import dispatch
+from convkit.registry import KERNELS_OF
 
 X, W = np.ones((1, 1, 4, 4)), np.ones((1, 1, 3, 3))
 
@@ -58,9 +60,12 @@ def test_auto_takes_the_first_backend_that_has_the_operation():
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"algorithm": "magic"}, "algorithm of conv2d must be auto, fastest, .*direct, .*; got 'magic'"),
+        (
+            {"algorithm": "magic"},
+            "algorithm of conv2d must be auto, fastest or, in .*direct, .*; got 'magic'",
+        ),
         ({"backend": "abacus"}, "backend must be auto, cython, numba, cuda, numpy, reference; got 'abacus'"),
-        ({"algorithm": "seven"}, "seven_loops, .*; got 'seven'"),
+        ({"algorithm": "seven"}, "in cython, seven_loops, .*; got 'seven'"),
     ],
 )
 def test_unknown_names_are_answered_with_the_known_ones(options, error):
@@ -110,9 +115,10 @@ def test_names_are_strings(options):
 
 def test_the_support_matrix():
     table = convkit.backends()
-    assert table["conv2d"]["reference"] == ("direct", "im2col", "matrix", "seven_loops")
+    assert table["conv2d"]["reference"] == ("seven_loops", "direct", "im2col", "matrix")
     lines = repr(table).splitlines()
-    assert lines[0].split() == ["operation", *dispatch.BACKENDS]
+    assert lines[0].split() == ["operation", *dispatch.BACKENDS, "run", "by"]
+    assert next(line for line in lines if line.startswith("pad2d ")).endswith("  pad")
     assert lines[1].startswith("conv2d ")
     for backend in dispatch.BACKENDS:
         if reason := dispatch.why_not(backend):
@@ -123,6 +129,57 @@ def test_the_support_matrix():
         convkit.algorithms("conv3d")
     with pytest.raises(ValueError, match=r"backend must be auto, .*; got 'abacus'"):
         convkit.algorithms("conv2d", "abacus")
+
+
+def test_algorithms_of_a_public_function_are_those_of_its_kernels():
+    assert convkit.algorithms("batch_norm", "cython") == convkit.algorithms("normalize", "cython")
+    assert convkit.algorithms("pad", "reference") == ("direct",)
+    assert convkit.algorithms("batch_norm_backward", "cython") == ("direct",)  # though it may run normalize
+    with pytest.raises(ValueError, match=r"op must be one of .*normalize, .*batch_norm, .*; got 'norm'"):
+        convkit.algorithms("norm")
+
+
+def test_every_public_function_runs_the_kernels_it_is_said_to_run(monkeypatch):
+    seen = []
+    resolve = dispatch.resolve
+    monkeypatch.setattr(dispatch, "resolve", lambda op, *rest: seen.append(op) or resolve(op, *rest))
+    functions = set()
+    for name, arguments in CALLS.items():
+        seen.clear()
+        call = getattr(convkit, name)(**arguments)
+        if name == "prepare_conv2d":
+            call(X[:, :, :6, :5].repeat(3, axis=1))
+        if seen:
+            assert set(seen) <= set(KERNELS_OF[name]), name
+            functions.add(name)
+    assert functions == set(KERNELS_OF)
+
+
+def test_a_function_s_name_is_in_the_message_about_its_kernel():
+    x, v = np.ones((2, 1, 3, 3)), np.ones(1)
+    with pytest.raises(ValueError, match=r"algorithm of normalize_given, which batch_norm runs, must be"):
+        convkit.batch_norm(x, v, v, algorithm="lanes")
+
+
+def test_algorithms_that_run_on_this_array_are_listed_first():
+    with pytest.raises(ValueError, match="algorithm of avg_pool2d must be") as caught:
+        convkit.avg_pool2d(X, 2, algorithm="magic")
+    listed = str(caught.value)
+    assert listed.index("in reference, window_loops") < listed.index("in cuda, naive")
+
+
+@pytest.mark.skipif(not dispatch.why_not("cuda"), reason="the arrays here may be on a GPU")
+def test_an_algorithm_for_gpus_on_an_array_in_main_memory():
+    with pytest.raises(convkit.BackendUnavailable) as caught:
+        convkit.avg_pool2d(X, 2, algorithm="naive")
+    assert str(caught.value).endswith("(cuda: for arrays on a GPU)")
+
+
+def test_rungs_stand_in_order_and_direct_behind_them():
+    assert convkit.algorithms("avg_pool2d", "cython")[-2:] == ("registers", "direct")
+    for op in ("avg_pool2d", "max_pool2d", "normalize", "conv_transpose2d"):
+        for backend, of in convkit.backends()[op].items():
+            assert of[-1] == "direct", (op, backend)
 
 
 def test_threads_are_set_for_all_and_for_a_block():

@@ -131,3 +131,10 @@ def test_rule_34_without_the_batch_axis():
     batched = convkit.max_pool2d(x[None], 2, return_indices=True)
     assert_equal(y, batched.y[0])
     assert_equal(indices, batched.indices[0])
+
+
+def test_a_shape_alone_does_not_say_where_the_maxima_were():
+    with pytest.raises(
+        TypeError, match=r"x must be the array itself.*got \(1, 1, 4, 4\).*only with indices="
+    ):
+        convkit.max_pool2d_backward(np.ones((1, 1, 2, 2)), (1, 1, 4, 4), 2)

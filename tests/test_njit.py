@@ -176,6 +176,67 @@ def test_what_cannot_be_is_refused():
         two_dtypes(X[:, :2, :2], W)
 
 
+NUMBERS = np.zeros(4, np.float32), np.ones(4, np.float32)
+NOTHING = np.empty((1, 0, 4, 4), np.float32)
+
+REFUSED = {
+    "no divisor": (lambda x, a, b: ck.avg_pool2d(x, 2, divisor_override=0), "divisor_override must not be 0"),
+    "momentum": (lambda x, a, b: ck.batch_norm(x, a, b, training=True, momentum=7.0), r"in \[0, 1\]"),
+    "momentum, NaN": (lambda x, a, b: ck.batch_norm(x, a, b, training=True, momentum=np.nan), "momentum"),
+    "eps": (lambda x, a, b: ck.batch_norm(x, a, b, eps=-5.0), "eps must be finite"),
+    "eps, infinite": (
+        lambda x, a, b: ck.batch_norm(x, a, b, training=True, eps=np.inf),
+        "eps must be finite",
+    ),
+    "variance": (lambda x, a, b: ck.batch_norm(x, a, -b), "running_var must be at least 0"),
+    "no statistics": (lambda x, a, b: ck.batch_norm(x, None, None), "evaluation needs running statistics"),
+    "one statistic": (lambda x, a, b: ck.batch_norm(x, a, None, training=True), "both or neither"),
+    "short statistic": (lambda x, a, b: ck.batch_norm(x, a, b[1:]), "another length"),
+    "mode of conv2d": (lambda x, a, b: ck.conv2d(x, x, padding_mode="constant"), "zeros, reflect"),
+    "mode of im2col": (lambda x, a, b: ck.im2col(x, 1, padding_mode="constant"), "zeros, reflect"),
+    "mode of pad": (lambda x, a, b: ck.pad(x, (1, 1, 1, 1), "zeros"), "constant, reflect"),
+}
+
+
+@pytest.mark.parametrize("call", REFUSED)
+def test_options_that_convkit_refuses_are_refused(call):
+    function, message = REFUSED[call]
+    with pytest.raises(ValueError, match=message):
+        numba.njit(function)(X, *NUMBERS)
+
+
+def test_what_the_compiler_itself_refuses():
+    with pytest.raises(TypingError, match=r"padding must be \(left, right, top, bottom\)"):
+        numba.njit(lambda x: ck.pad(x, (1, 1)))(X)
+    with pytest.raises(TypingError, match="running statistic must be an array of float32"):
+        numba.njit(lambda x, a: ck.batch_norm(x, a, a))(X, np.ones(4))
+
+
+EMPTY = {
+    "conv2d": lambda x: ck.conv2d(x, np.ones((3, 0, 3, 3), x.dtype)),
+    "conv2d, no filters": lambda x: ck.conv2d(np.ones((1, 2, 4, 4), x.dtype), np.ones((0, 2, 3, 3), x.dtype)),
+    "conv_transpose2d": lambda x: ck.conv_transpose2d(x, np.ones((0, 2, 3, 3), x.dtype)),
+    "im2col": lambda x: ck.im2col(x, 2),
+    "pad": lambda x: ck.pad(x, (1, 1, 1, 1)),
+    "avg_pool2d": lambda x: ck.avg_pool2d(x, 2),
+    "global_avg_pool2d": lambda x: ck.global_avg_pool2d(x),
+    "max_pool2d": lambda x: ck.max_pool2d(x, 2),
+    "batch_norm": lambda x: ck.batch_norm(x, None, None, training=True),
+}
+
+
+@pytest.mark.parametrize("call", EMPTY)
+def test_rule_28_only_the_batch_may_be_empty(call):
+    with pytest.raises(ValueError, match="empty"):
+        numba.njit(EMPTY[call])(NOTHING)
+
+
+def test_training_without_running_statistics():
+    got = numba.njit(lambda x: ck.batch_norm(x, None, None, training=True))(X)
+    want = convkit.batch_norm(X, None, None, training=True, backend="numba")
+    assert_bits(got, want)
+
+
 @numba.njit(parallel=True)
 def image_by_image(x, w, y):
     for n in numba.prange(len(x)):

@@ -11,6 +11,7 @@ from convkit._numba import vec
 from convkit._numba.compile import separate
 from convkit._numba.microkernel import MR, tile
 from convkit._numba.pointers import at, pointer, release
+from convkit._numba.registers import REGISTER, transpose, width
 from convkit._numba.vec import (
     BYTES,
     evens,
@@ -86,6 +87,23 @@ def test_lanes_that_are_masked_out_are_not_read(dtype):
     y = np.empty(L, dtype)
     read(y, a)
     assert_bits(y, np.array([2, 4] + [0] * (L - 2), dtype))
+
+
+@numba.njit
+def turned(to, a):
+    transpose(to, 1, width(a) + 2, a, 3, width(a) + 1)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_square_is_transposed(dtype):
+    W = REGISTER // np.dtype(dtype).itemsize
+    a = np.arange(3 + W * (W + 1), dtype=dtype)
+    to = np.full(1 + W * (W + 2), -1, dtype)
+    want = to.copy()
+    turned(to, a)
+    turned.py_func(want, a)
+    assert_bits(to, want)
+    assert_bits(to[1:].reshape(W, W + 2)[:, :W].copy(), a[3:].reshape(W, W + 1)[:, :W].T.copy())
 
 
 def test_plain_python_finds_what_lies_beyond():

@@ -5,6 +5,7 @@ interface that the ``numba-cuda`` package and Numba's own, older CUDA target sha
 """
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 __all__ = ["load", "why_not"]
@@ -19,7 +20,10 @@ def why_not() -> str | None:
         from .target import cuda
     except ImportError as error:
         return f"Numba's CUDA target cannot be imported ({error}); install convkit[cuda]"
-    return None if cuda.is_available() else "no CUDA device that Numba can use; install convkit[cuda]"
+    if cuda.is_available():
+        return None
+    package = "" if importlib.util.find_spec("numba_cuda") else "; should there be one, install convkit[cuda]"
+    return f"no CUDA device that Numba can use{package}"
 
 
 def load(module: str) -> ModuleType:

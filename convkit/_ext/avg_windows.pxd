@@ -84,7 +84,7 @@ cdef inline void any_row(
     cdef const Py_ssize_t *w
     cdef Py_ssize_t ow = 0, group, low, high, K, a
     cdef double total
-    cdef bint equal
+    cdef bint running
     while ow < OW:
         w = w_windows + ow*ROW
         low, high = w[START], w[STOP]
@@ -93,20 +93,21 @@ cdef inline void any_row(
             y[ow] = <floating> (wide_window(x + low, KH, K, IW) / (h_divisor*w[THIRD]))
             ow += 1
             continue
-        group, equal = ow, True
+        group = ow
         while ow < OW and max(high, w[STOP]) - min(low, w[START]) <= SPAN:
             low, high = min(low, w[START]), max(high, w[STOP])
-            equal = equal and w[STOP] - w[START] == K
             ow += 1
             w += ROW
         add_down(sums, x + low, KH, high - low, IW)
-        equal = equal and K >= RUNNING and high - low < (ow - group)*K//2
-        if equal:
+        w = w_windows + (group + ow)//2*ROW  # in the middle, where the edge clips none
+        K = w[STOP] - w[START]
+        running = K >= RUNNING and high - low < (ow - group)*K//2
+        if running:
             add_blocks(ends, begins, sums, high - low, K)
         for group in range(group, ow):
             w = w_windows + group*ROW
             a = w[START] - low
-            if not equal:
+            if not running or w[STOP] - w[START] != K:
                 total = add_along(sums + a, w[STOP] - w[START])
             elif a % K == 0:
                 total = ends[a]

@@ -4,9 +4,7 @@
 
 Bound by memory where windows are small; (KH - 1) + (KW - 1) comparisons an output, since a maximum is
 separable. The three ways are those of average pooling: in registers, small planes in lanes, and
-anything else through a buffer. There, wide windows without steps take two comparisons an output:
-the maximum from the window's start to the end of a block as wide as the window, and from the
-beginning of the next block to the window's end. Maxima do not round: results are exact.
+anything else through a buffer (:mod:`max_windows`). Maxima do not round: results are exact.
 
 NaN costs a comparison and a masked move beside each hardware maximum, which forgets NaNs.
 """
@@ -17,6 +15,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from convkit._ext cimport contract
+from convkit._ext.max_windows cimport any_row, larger_of, max_along
 from convkit._ext.planes_in_lanes cimport CELLS, element, from_lanes, to_lanes
 from convkit._ext.pool_planes cimport AT_ONCE, pack, packing, pool_planes
 from convkit._ext.pool_registers cimport FROM_MEMORY, in_registers, pool_rows, rows_at_end, rows_at_start
@@ -28,108 +27,7 @@ from convkit._ext.windows cimport ROW, START, STOP, THIRD, Run, check, find_run,
 cnp.import_array()
 
 cdef enum:
-    SPAN = 512   # columns taken downwards at a time: at most 4 KiB
-    RUNNING = 8  # overlapping windows at least as wide get running maxima
-    STRIP = 64   # rows of outputs that one thread does at a time
-
-
-# --- any windows ---------------------------------------------------------------------------
-
-
-cdef inline floating larger_of(floating a, floating b) noexcept nogil:
-    return b if b > a or b != b else a
-
-
-cdef inline void max_down(
-    floating *best, const floating *x, const Py_ssize_t *h, Py_ssize_t columns, Py_ssize_t IW
-) noexcept nogil:
-    cdef Py_ssize_t ih = h[START], i
-    cdef floating v
-    for i in range(columns):
-        best[i] = x[ih*IW + i]
-    ih += h[THIRD]
-    while ih < h[STOP]:
-        for i in range(columns):
-            v = x[ih*IW + i]
-            best[i] = v if (v > best[i]) | (v != v) else best[i]
-        ih += h[THIRD]
-
-
-cdef inline floating max_along(const floating *best, Py_ssize_t K, Py_ssize_t step) noexcept nogil:
-    cdef floating most = best[0]
-    cdef Py_ssize_t i = step
-    while i < K:
-        most = larger_of(most, best[i])
-        i += step
-    return most
-
-
-cdef inline void max_blocks(
-    floating *ends, floating *begins, const floating *best, Py_ssize_t n, Py_ssize_t K
-) noexcept nogil:
-    """In every block of K: maxima from each column to the block's end, and from its beginning to each."""
-    cdef Py_ssize_t start = 0, stop, i
-    while start < n:
-        stop = min(start + K, n)
-        begins[start] = best[start]
-        for i in range(start + 1, stop):
-            begins[i] = larger_of(begins[i - 1], best[i])
-        ends[stop - 1] = best[stop - 1]
-        for i in range(stop - 2, start - 1, -1):
-            ends[i] = larger_of(ends[i + 1], best[i])
-        start = stop
-
-
-cdef inline floating wide_window(
-    const floating *x, const Py_ssize_t *h, const Py_ssize_t *w, Py_ssize_t IW
-) noexcept nogil:
-    """The maximum of a window that is wider than the buffer, piece by piece."""
-    cdef Py_ssize_t i = w[START], columns, step = w[THIRD]
-    cdef Py_ssize_t piece = max(step, SPAN//step*step)
-    cdef floating[SPAN] best
-    cdef floating most = x[h[START]*IW + i]
-    while i < w[STOP]:
-        columns = min(min(piece, SPAN), w[STOP] - i)
-        max_down(best, x + i, h, columns, IW)
-        most = larger_of(most, max_along(best, columns, step))
-        i += piece
-    return most
-
-
-cdef void any_row(
-    floating *y, const floating *x, const Py_ssize_t *h, const Py_ssize_t *w_windows,
-    Py_ssize_t IW, Py_ssize_t OW
-) noexcept nogil:
-    """A row of outputs, in groups whose columns fit the buffer."""
-    cdef floating[SPAN] best, ends, begins
-    cdef const Py_ssize_t *w
-    cdef Py_ssize_t ow = 0, group, low, high, K, a
-    cdef bint equal
-    while ow < OW:
-        w = w_windows + ow*ROW
-        low, high = w[START], w[STOP]
-        K = high - low
-        if K > SPAN:
-            y[ow] = wide_window(x, h, w, IW)
-            ow += 1
-            continue
-        group, equal = ow, True
-        while ow < OW and max(high, w[STOP]) - min(low, w[START]) <= SPAN:
-            low, high = min(low, w[START]), max(high, w[STOP])
-            equal = equal and w[STOP] - w[START] == K and w[THIRD] == 1
-            ow += 1
-            w += ROW
-        max_down(best, x + low, h, high - low, IW)
-        equal = equal and K >= RUNNING and high - low < (ow - group)*K//2
-        if equal:
-            max_blocks(ends, begins, best, high - low, K)
-        for group in range(group, ow):
-            w = w_windows + group*ROW
-            a = w[START] - low
-            if equal:
-                y[group] = larger_of(ends[a], begins[a + K - 1])
-            else:
-                y[group] = max_along(best + a, w[STOP] - w[START], w[THIRD])
+    STRIP = 64  # rows of outputs that one thread does at a time
 
 
 # --- rows with common windows --------------------------------------------------------------

@@ -8,83 +8,24 @@ separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Three
 - in registers, for the interior of rows with common windows (``pool_registers``), where sums are in the
   arrays' precision, with the error bound given there; edge outputs are added one by one;
 - small planes side by side in the lanes of registers (``planes_in_lanes``), any windows;
-- anything else by strips of rows: first the sums downwards of a whole strip, which LLVM makes
-  vectors of, then the sums along its rows, both in double. (One row at a time is half as fast: the loads
-  of the second step meet stores that have not reached the cache yet.)
+- anything else by strips of rows, downwards first and then along, in double (``avg_windows``).
 """
 
 from __future__ import annotations
 
-import numpy as np
 from numba import prange
 from numpy import uintp
 
-from .compile import inner, kernel, separate
+from .avg_windows import any_rows, buffer, rows_at_once
+from .compile import inner, kernel
 from .planes_in_lanes import are_small, groups_of, pool_group_by
 from .pool_registers import FROM_MEMORY, in_registers, pool_rows_by
 from .registers import width
-from .windows import START, STOP, THIRD, block_of, find_run
+from .windows import START, STOP, THIRD, find_run
 
 pool_rows, pool_group = pool_rows_by(maximum=False), pool_group_by(maximum=False)
 
-CELLS = 4096  # of a buffer: 32 KiB
 STRIP = 64  # rows of outputs with common windows that one thread does at a time
-
-
-# --- any windows ---------------------------------------------------------------------------
-
-
-@inner
-def add_down(sums, at, x, of, KH, IW, n):
-    """Add up n columns of KH rows."""
-    for i in range(n):
-        sums[uintp(at + i)] = x[uintp(of + i)]
-    for kh in range(1, KH):
-        for i in range(n):
-            sums[uintp(at + i)] += x[uintp(of + kh * IW + i)]
-
-
-@inner
-def add_along(y, to, sums, at, h_divisor, w_windows, first, end):
-    """Average outputs first..end - 1 of a row; the sum of its column 0 would be sums[at]."""
-    for ow in range(first, end):
-        total = 0.0
-        for i in range(w_windows[ow, START], w_windows[ow, STOP]):
-            total += sums[uintp(at + i)]
-        y[uintp(to + ow)] = total / (float(h_divisor) * w_windows[ow, THIRD])
-
-
-@inner
-def wide_window(x, of, h_windows, oh, w_windows, ow, IW):
-    """Add up a window that is wider than the buffer."""
-    total = 0.0
-    for ih in range(h_windows[oh, START], h_windows[oh, STOP]):
-        for iw in range(w_windows[ow, START], w_windows[ow, STOP]):
-            total += x[uintp(of + ih * IW + iw)]
-    return total
-
-
-@separate
-def any_rows(y, x, sums, h_windows, w_windows, first, last, IH, IW):
-    """Rows first..last - 1, counted through all planes, by blocks of columns that fit the buffer."""
-    OH, OW = len(h_windows), len(w_windows)
-    ow = 0
-    while ow < OW:
-        end, low, high = block_of(w_windows, ow, CELLS)
-        n = high - low
-        if n > CELLS:
-            for row in range(first, last):
-                of, oh = row // OH * IH * IW, row % OH
-                total = wide_window(x, of, h_windows, oh, w_windows, ow, IW)
-                y[uintp(row * OW + ow)] = total / (float(h_windows[oh, THIRD]) * w_windows[ow, THIRD])
-        else:
-            for row in range(first, last):
-                h0, h1 = h_windows[row % OH, START], h_windows[row % OH, STOP]
-                add_down(sums, (row - first) * n, x, (row // OH * IH + h0) * IW + low, h1 - h0, IW, n)
-            for row in range(first, last):
-                h_divisor = h_windows[row % OH, THIRD]
-                add_along(y, row * OW, sums, (row - first) * n - low, h_divisor, w_windows, ow, end)
-        ow = end
 
 
 # --- rows with common windows --------------------------------------------------------------
@@ -134,8 +75,7 @@ def avg_pool2d(y, x, h_windows, w_windows):
         for task in prange(groups_of(x, P)):
             pool_group(task, y, x, h_windows, w_windows, P, IH, IW)
     else:
-        rows = max(1, CELLS // IW)
+        rows = rows_at_once(IW)
         for task in prange((P * OH - 1) // rows + 1):
-            sums = np.empty(CELLS)
             first, last = task * rows, min(P * OH, (task + 1) * rows)
-            any_rows(y, x, sums, h_windows, w_windows, first, last, IH, IW)
+            any_rows(y, x, buffer(), h_windows, w_windows, first, last, IH, IW)

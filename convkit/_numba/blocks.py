@@ -62,18 +62,29 @@ def is_depthwise(s):
     return s.IC == s.G and s.OC // s.G < MR
 
 
+@inner
+def block_that_fits(s, p, cells):
+    """Return (rows, cols) of the outputs whose planes, of one channel, fit so many cells."""
+    cells //= p.v.planes * p.h.planes
+    # One row of outputs, and then as many as fit.
+    cols = min(s.OW, cells // (1 + p.v.extra) - p.h.extra)
+    if cols < s.OW:
+        return 1, cols
+    return min(s.OH, max(1, cells // (cols + p.h.extra) - p.v.extra)), cols
+
+
 @separate
 def make_plan(s, L, itemsize):
     """Choose the blocks; L is the lanes of a vector."""
     p = make_layout(s, is_depthwise(s))
     taps = s.KH * s.KW
     channels = max(1, min(s.IC // s.G, TERMS // taps))
-    cells = PLANES_BYTES // itemsize // channels // (p.v.planes * p.h.planes)  # of one plane
-    # One row of outputs, and then as many as fit.
-    cols = min(s.OW, cells // (1 + p.v.extra) - p.h.extra)
-    rows = 1
-    if cols == s.OW:
-        rows = min(s.OH, max(1, cells // (cols + p.h.extra) - p.v.extra))
+    rows, cols = block_that_fits(s, p, PLANES_BYTES // itemsize // channels)
+    # Rows that only the window's height asks for are packed for every block: where dilation makes them
+    # many, fewer channels at a time make room for as many rows of outputs.
+    while channels > 1 and (rows < min(s.OH, p.v.extra) or cols < min(s.OW, 4 * L)):
+        channels = (channels + 1) // 2
+        rows, cols = block_that_fits(s, p, PLANES_BYTES // itemsize // channels)
     possible = taps <= MOST_TAPS and (cols == s.OW or cols >= 4 * L)
     row_blocks, col_blocks = blocks_of(s.OH, rows), blocks_of(s.OW, max(1, cols))
     p = lay_out(p.v, p.h, blocks_of(s.OH, row_blocks), blocks_of(s.OW, col_blocks))

@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
-import threading
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -31,6 +31,7 @@ from typing import Any
 import numba
 import numpy as np
 from numba.core import cgutils, event
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from .signatures import signature
@@ -50,7 +51,16 @@ NAMES = {"f": "float32", "d": "float64", "?": "bool"}
 """What NumPy calls its types; to ask a dtype takes three microseconds."""
 
 _log = logging.getLogger("convkit")
-_compiling = threading.RLock()
+
+# Numba compiles one function at a time, under this lock. So do kernels: with a lock of their own, a thread
+# that compiles a kernel would wait for one that compiles a user's function, and that one, when it comes to
+# the kernel which that function calls, for the first.
+_compiling = global_compiler_lock
+
+if hasattr(os, "register_at_fork"):  # a child in which it is held by a thread that is not there would hang
+    os.register_at_fork(
+        before=_compiling.acquire, after_in_parent=_compiling.release, after_in_child=_compiling.release
+    )
 
 # Only loops marked by prange become parallel; what Numba would find by itself takes time to look for.
 PARALLEL = dict.fromkeys(
@@ -154,21 +164,30 @@ class Kernel:
         options = {**self._options, "parallel": dict(PARALLEL) if parallel else False}
         # The file that Numba keeps is found by the function's name alone, so what else went into it
         # must be in the name: whether it is parallel, and the sources of all that it calls.
-        name = f"{self.op}_{'parallel' if parallel else 'serial'}_{_sources(self.function)}"
+        name = f"{self.op}_{'parallel' if parallel else 'serial'}"
         try:
+            name = f"{name}_{_sources(self.function)}"
             return self._compile_as(name, dtype, {**options, "cache": True})
         except Exception as error:  # anything at all: the cache is a convenience, its files may be damaged
             compiled = self._compile_as(name, dtype, options)  # and what is no fault of its comes again
-            _log.warning("%s was compiled but could not be kept on disk: %s", self.op, error)
+            self._not_kept(error)
             return compiled
 
     def _compile_as(self, name: str, dtype: str, options: dict[str, Any]) -> Any:
         dispatcher = numba.njit(**options)(_renamed(self.function, name))
         what = f"{self.op} for {dtype}" + (", in parallel" if options["parallel"] else "")
         with _announced(dispatcher, what):
-            dispatcher.compile(signature(self.op, dtype, self._told))
+            try:
+                dispatcher.compile(signature(self.op, dtype, self._told))
+            except Exception as error:
+                if not dispatcher.overloads:
+                    raise
+                self._not_kept(error)  # compiled it is: only saving it failed
         dispatcher.disable_compile()  # so that arrays that may be written go where they need not be
         return dispatcher
+
+    def _not_kept(self, error: Exception) -> None:
+        _log.warning("%s was compiled but could not be kept on disk: %s", self.op, error)
 
 
 def _by_address(kernel: Kernel) -> Any:
@@ -210,9 +229,14 @@ def _renamed(f: FunctionType, name: str) -> FunctionType:
     return twin
 
 
+# They say how all is compiled, and what stands for a vector, a register or a pointer. Kernels reach the
+# instructions by a type, `a + b`, where there is no name to follow.
+ALWAYS_USED = "compile.py", "vec.py", "registers.py", "pointers.py", "memory.py", "signatures.py"
+
+
 def _sources(function: FunctionType) -> str:
     """Digest the files that a function and all that it calls stand in, and the constants they use."""
-    used = {Path(__file__).read_bytes()}  # it says how they are compiled
+    used = {Path(__file__).with_name(name).read_bytes() for name in ALWAYS_USED}
     used.add(f"boundscheck={numba.config.BOUNDSCHECK}".encode())  # type: ignore[attr-defined]
     functions: list[FunctionType] = [function]
     seen: set[FunctionType] = set()

@@ -122,7 +122,8 @@ def share(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
     """Do the thread's share: some channels of y, counted through all images."""
     s = shape_of(x, y, w, SH, SW, DH, DW)
     IC, OC, taps, L = s.IC // s.G, s.OC // s.G, s.KH * s.KW, lanes(y)
-    pixels = max(1, min(PIXELS, s.OH * s.OW, CELLS_BYTES // y.itemsize // OC)) + L - 1
+    most = min(CELLS_BYTES // y.itemsize // OC, COLUMNS_BYTES // y.itemsize // taps)
+    pixels = max(1, min(PIXELS, s.OH * s.OW, most)) + L - 1
     pixels -= pixels % L
     some = max(1, min(IC, COLUMNS_BYTES // y.itemsize // (pixels * taps)))
     places, numbers = np.arange(OC) * pixels, np.arange(MR)

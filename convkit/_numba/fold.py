@@ -15,12 +15,16 @@ from numba import prange
 
 from .compile import kernel, separate
 from .conv_transpose import add_columns
+from .memory import prefetch
 from .pointers import at, pointer, release
 from .taps import MASKS, begin, is_plain, is_small, put, run_of, set_masks, span
 from .unfold import shape_of_columns
 from .vec import lanes, load, load_where, store_first, zero
 
 __all__ = ["col2im"]
+
+AHEAD = 512  # columns between what is read and what is prefetched
+FROM_MEMORY = 1 << 20  # cells of columns that no longer stay in the L2 cache
 
 
 @separate
@@ -37,8 +41,11 @@ def fold_small(x, cols, masks, shifts, s):
 
 
 @separate
-def fold_plain(x, cols, h, w, s):
-    """A plane at stride 1, row by row."""
+def fold_plain(x, cols, h, w, s, far):
+    """A plane at stride 1, row by row.
+
+    `far` asks for prefetching: nine taps are nine streams, more than the hardware follows by itself.
+    """
     L = lanes(x)
     for ih in range(s.IH):
         row, taps = at(x, ih * s.IW), s.KH
@@ -54,6 +61,9 @@ def fold_plain(x, cols, h, w, s):
                     of = at(cols, (kh * s.KW * s.OH + oh) * s.OW)
                     for kw in range(s.KW):
                         ow, tap = first - kw * s.DW, kw * s.OH * s.OW
+                        if far:
+                            prefetch(of, tap + ow + AHEAD)
+                            prefetch(of, tap + ow + AHEAD + L // 2)  # a vector may be two lines
                         if inside:
                             acc = acc + load(of, tap + ow)
                         else:
@@ -88,7 +98,7 @@ def share(x, cols, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
         if small:
             fold_small(plane, of, masks, shifts, s)
         elif is_plain(h, w, s):
-            fold_plain(plane, of, h, w, s)
+            fold_plain(plane, of, h, w, s, cols.size > FROM_MEMORY)
         else:
             fold_by_tables(plane, of, pointer(ih_of), pointer(iw_of), s)
     release(table)

@@ -78,7 +78,7 @@ ZEROS, REFLECT, REPLICATE, CIRCULAR, SYMMETRIC = range(5)  # as in convkit.geome
 @compiled
 def mode_number(mode):
     """Return the number of a padding mode."""
-    if mode == "zeros" or mode == "constant":
+    if mode == "zeros":
         return ZEROS
     if mode == "reflect":
         return REFLECT

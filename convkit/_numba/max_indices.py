@@ -22,7 +22,7 @@ from numpy import uintp
 from ..scalars import compiled_by
 from .compile import inner, kernel, separate
 from .planes_in_lanes import CELLS as LANES_CELLS
-from .planes_in_lanes import GROUPS, are_small, from_lanes, groups_of, to_lanes
+from .planes_in_lanes import GROUPS, are_small, from_lanes, groups_of, numbers_from_lanes, to_lanes
 from .pool_registers import in_registers
 from .registers import (
     chosen,
@@ -258,7 +258,7 @@ def small_planes(task, y, indices, x, h_windows, w_windows, P, IH, IW):
                 write(cells, (oh * OW + ow) * W, best)
                 write(numbers, (oh * OW + ow) * W, where)
         from_lanes(y, p * OH * OW, cells, planes, OH * OW)
-        from_lanes(indices, p * OH * OW, numbers, planes, OH * OW)
+        numbers_from_lanes(indices, p * OH * OW, numbers, planes, OH * OW)
 
 
 # --- all planes ----------------------------------------------------------------------------

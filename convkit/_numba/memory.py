@@ -11,6 +11,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from .pointers import Pointer
+
 __all__ = ["copy_run", "prefetch"]
 
 
@@ -33,8 +35,9 @@ def _compiled_prefetch(x, i):
     return lambda x, i: _prefetch(x, i)  # type: ignore[call-arg]
 
 
-def _address(context, builder, array_type, array, index):
-    data = context.make_array(array_type)(context, builder, array).data
+def _address(context, builder, kind, value, index):
+    """Return the address of an element of an array or a pointer."""
+    data = value if isinstance(kind, Pointer) else context.make_array(kind)(context, builder, value).data
     return builder.gep(data, [index])
 
 

@@ -56,26 +56,25 @@ def rows_through_panel(y, outputs, scratch, panel, off, w, ldw, rows, terms, sta
 
 
 @separate
-def conv2d_by_panels(y, x, w, b, ih_of, iw_of, s):
-    """For each vector of outputs, and each block of terms: pack the panel, then use it."""
+def conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, thread, threads):
+    """For each of the thread's vectors of outputs, and each block of terms: pack the panel, use it."""
     L, OHW, K = lanes(y), s.OH * s.OW, s.IC // s.G * s.KH * s.KW
     cells, tile_of_y = np.empty(TERMS * L, y.dtype), np.empty(MR * L, y.dtype)
     offsets, places = np.arange(TERMS) * L, np.arange(MR) * K
     panel, scratch, off, rows = pointer(cells), pointer(tile_of_y), pointer(offsets), pointer(places)
     ih, iw = pointer(ih_of), pointer(iw_of)
-    for image in range(s.N * s.G):
-        g = image % s.G
+    vectors = (OHW + L - 1) // L
+    all_of_them = s.N * s.G * vectors
+    for i in range(all_of_them * thread // threads, all_of_them * (thread + 1) // threads):
+        image, p = i // vectors, i % vectors * L
+        g, outputs = image % s.G, min(L, OHW - p)
         of = at(pointer(x), image * (s.IC // s.G) * s.IH * s.IW)
-        for p in range(0, OHW, L):
-            outputs = min(L, OHW - p)
-            to = at(pointer(y), image * (s.OC // s.G) * OHW + p)
-            for k in range(0, K, TERMS):
-                terms = min(TERMS, K - k)
-                pack_panel(panel, of, s, ih, iw, k, terms, p, outputs)
-                weights, start = at(pointer(w), g * (s.OC // s.G) * K + k), at(pointer(b), g * (s.OC // s.G))
-                rows_through_panel(
-                    to, outputs, scratch, panel, off, weights, K, rows, terms, start, k == 0, s
-                )
+        to = at(pointer(y), image * (s.OC // s.G) * OHW + p)
+        for k in range(0, K, TERMS):
+            terms = min(TERMS, K - k)
+            pack_panel(panel, of, s, ih, iw, k, terms, p, outputs)
+            weights, start = at(pointer(w), g * (s.OC // s.G) * K + k), at(pointer(b), g * (s.OC // s.G))
+            rows_through_panel(to, outputs, scratch, panel, off, weights, K, rows, terms, start, k == 0, s)
     release(cells)
     release(tile_of_y)
     release(offsets)

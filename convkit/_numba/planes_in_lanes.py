@@ -2,7 +2,7 @@
 
 A plane of 7x7 cells has no rows worth a register. But W planes, transposed, are 49 registers on which the
 operation of one cell runs for W planes at once, whatever the windows are: no edges, no tails. The
-transposition goes cell by cell through a buffer in the L1 cache and takes most of the time.
+transposition goes by squares of W registers, through a buffer in the L1 cache.
 """
 
 from __future__ import annotations
@@ -12,29 +12,54 @@ from numpy import uintp
 
 from .compile import inner, separate
 from .pool_registers import both_by
-from .registers import every, read, width, write
+from .registers import every, read, transpose, width, write
 from .windows import START, STOP, THIRD
 
 CELLS = 256  # registers in a buffer: 16 KiB at 64 bytes, so that two of them fit the L1 cache
 GROUPS = 8  # of W planes each that a thread does at a time
 
 
-@inner
+@separate
 def to_lanes(cells, x, of, planes, n):
     """Set lane l of register c to cell c of plane l; lanes of planes that are not there stay."""
     W = width(x)
+    if planes == W and n >= W:
+        for start in range(0, n, W):
+            c = min(start, n - W)  # the last square overlaps the one before it
+            transpose(cells, c * W, W, x, of + c, n)
+        return
     for p in range(planes):
         for c in range(n):
             cells[uintp(c * W + p)] = x[uintp(of + p * n + c)]
 
 
-@inner
+@separate
 def from_lanes(y, to, cells, planes, n):
     """The way back, into planes of n cells."""
     W = width(cells)
-    for p in range(planes):
+    if planes == W and n >= W:
+        for start in range(0, n, W):
+            c = min(start, n - W)
+            transpose(y, to + c, n, cells, c * W, W)
+        return
+    square, whole = W * W, 0  # behind the n registers there is room for W
+    if planes == W:
+        transpose(cells, square, W, cells, 0, W)
+        whole = W - (W - 1) // n  # planes that a register can be written to: the next ones overwrite its rest
+        for p in range(whole):
+            write(y, to + p * n, read(cells, square + p * W))
+    for p in range(whole, planes):
         for c in range(n):
             y[uintp(to + p * n + c)] = cells[uintp(c * W + p)]
+
+
+@separate
+def numbers_from_lanes(numbers, to, cells, planes, n):
+    """The way back for whole numbers, which are of another type than the lanes that held them."""
+    W = width(cells)
+    for p in range(planes):
+        for c in range(n):
+            numbers[uintp(to + p * n + c)] = cells[uintp(c * W + p)]
 
 
 @inner

@@ -41,8 +41,8 @@ FROM_MEMORY = 1 << 18  # cells of input that no longer stay in the L2 cache
 
 @inner
 def in_registers(S, K):
-    """Tell whether `pool_rows` knows such windows."""
-    return (S <= 2 and 2 <= K <= 3) or (S == 3 and (K == 3 or K == 5))
+    """Tell whether `pool_rows` knows such windows. Those that the edge clips on both sides lie 0 apart."""
+    return (1 <= S <= 2 and 2 <= K <= 3) or (S == 3 and (K == 3 or K == 5))
 
 
 def both_by(maximum):

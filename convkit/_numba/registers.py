@@ -33,6 +33,7 @@ __all__ = [
     "third_0",
     "third_1",
     "third_2",
+    "transpose",
     "wide",
     "widened",
     "width",
@@ -325,3 +326,32 @@ def third_1(a, b, c):
 def third_2(a, b, c):
     """Return lanes 2, 5, 8... of a followed by b and c."""
     return np.concatenate([a, b, c])[2::3]
+
+
+def transpose(to, t, pitch_to, a, i, pitch):
+    """Turn a square: lane c of the register at a[i + r*pitch] is lane r of that at to[t + c*pitch_to]."""
+    square = np.stack([read(a, i + r * pitch) for r in range(width(a))])
+    for c in range(width(a)):
+        write(to, t + c * pitch_to, square[:, c])
+
+
+@type_callable(transpose)
+def _(context: Any) -> Any:
+    return lambda to, t, pitch_to, a, i, pitch: types.void if _of(to) == _of(a) else None
+
+
+@_emits(transpose, types.Array, types.Integer, types.Integer, types.Array, types.Integer, types.Integer)
+def _(context, builder, signature, values):
+    (of_to, _, _, of_a, _, _), (to, t, pitch_to, a, i, pitch) = signature.args, values
+    W, align = Register(of_a.dtype).lanes, of_a.dtype.bitwidth // 8
+
+    def place(of, array, start, r, apart):
+        return _place(context, builder, of, array, builder.add(start, builder.mul(apart, apart.type(r))))
+
+    v = [builder.load(place(of_a, a, i, r, pitch), align=align) for r in range(W)]
+    low, high = (_mask(half(*np.arange(2 * W).reshape(2, W))) for half in (zip_low, zip_high))
+    for _ in range(W.bit_length() - 1):  # log2(W) perfect shuffles of the rows
+        pairs = zip(v[: W // 2], v[W // 2 :], strict=True)
+        v = [builder.shuffle_vector(*pair, half) for pair in pairs for half in (low, high)]
+    for r in range(W):
+        builder.store(v[r], place(of_to, to, t, r, pitch_to), align=align)

@@ -20,12 +20,12 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-import llvmlite.binding
 import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import lower_builtin, models, register_model, type_callable
 
 from .pointers import Pointer
@@ -49,7 +49,7 @@ def _features() -> set[str]:
     """Return what the processor can do for which Numba compiles, which environment variables may change."""
     asked = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
     if asked is None:
-        asked = llvmlite.binding.get_host_cpu_features().flatten()
+        asked = get_host_cpu_features()  # Numba's, which leaves out AVX where it is slow
     return {name[1:] for name in asked.split(",") if name.startswith("+")}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from .compile import inner
 
 START, STOP, THIRD = 0, 1, 2  # the third is the divisor of an average, the step of a maximum
+RUNNING = 8  # overlapping windows at least as wide get running sums or maxima
 
 
 @inner
@@ -43,3 +44,14 @@ def block_of(windows, first, cells):
             break
         end, low, high = end + 1, start, stop
     return end, low, high
+
+
+@inner
+def running_width(windows, first, end, cells):
+    """Return the width of the windows of outputs first..end - 1, which lie on `cells`, for running sums.
+
+    It is the width of the one in the middle, where the edge clips none; 0 if running sums do not pay.
+    """
+    middle = (first + end) // 2
+    K = windows[middle, STOP] - windows[middle, START]
+    return K if K >= RUNNING and cells < (end - first) * K // 2 else 0

@@ -38,4 +38,4 @@ def conv2d(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
     if a.possible:
         convolve(y, x, w, b, ih_of, iw_of, s, a, 0, a.units, 0, s.OC // s.G)
     else:
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, 0, 1)

@@ -35,4 +35,4 @@ from ..shape import shape_of
 @kernel
 def conv2d(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
     """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
-    conv2d_by_panels(y, x, w, b, ih_of, iw_of, shape_of(y, x, w, SH, SW, DH, DW))
+    conv2d_by_panels(y, x, w, b, ih_of, iw_of, shape_of(y, x, w, SH, SW, DH, DW), 0, 1)

@@ -38,8 +38,7 @@ def share(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
     parts = blocks_of(M, MR)
     if not a.possible:
         last = 0
-        if thread == 0:
-            conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, thread, threads)
     elif blocks_of(a.units, threads) * parts <= blocks_of(parts, threads) * a.units:
         first, last = a.units * thread // threads, a.units * (thread + 1) // threads
     else:

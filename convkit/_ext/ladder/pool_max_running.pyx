@@ -1,0 +1,81 @@
+"""Max pooling: maxima along the row that do not grow with the window.
+
+What limited `separable`: KW comparisons an output along the row.
+
+The one change: wide overlapping windows take running maxima, three comparisons an output whatever KW is;
+:mod:`max_windows` has them. A maximum cannot be taken back when its cell leaves the window, as a sum
+could; so nothing leaves: a window is the end of one block and the beginning of the next. Narrow windows,
+and those with steps, are left as they were: below 8 columns the two extra passes cost more than they
+save. Expect nothing at 3x3 and 7x7, and half as much speed again at 31x31, where the comparisons
+downwards are most of what is left.
+
+What limits it now: one core and, for common windows, the buffer between the two steps: a load that
+straddles two recent stores has to wait for both. The production kernel, the next rung, keeps common
+windows in registers, and shares the planes among threads.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+
+from convkit._ext cimport contract
+from convkit._ext.max_windows cimport any_row
+from convkit._ext.windows cimport ROW, check
+
+cnp.import_array()
+
+
+cdef void maximum(
+    floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    cdef Py_ssize_t p, oh
+    for p in range(P):
+        for oh in range(OH):
+            any_row(y + (p*OH + oh)*OW, x + p*IH*IW, h_windows + oh*ROW, w_windows, IW, OW)
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void max_pool2d_f32(
+    float *y, const float *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    maximum(y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+cdef api void max_pool2d_f64(
+    double *y, const double *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    maximum(y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def max_pool2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray w_windows):
+    """Fill y (P, OH, OW) with the maxima of the windows of x (P, IH, IW)."""
+    cdef int typenum = contract.output(y, "y", 3)
+    contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
+    cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
+    contract.extent("planes of x", x.shape[0], P)
+    check(y, h_windows, "h_windows", IH, OH, "step")
+    check(y, w_windows, "w_windows", IW, OW, "step")
+
+    cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
+    cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
+    cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
+    p = 0
+    while p < P:
+        count = min(at_once, P - p)
+        with nogil:
+            if typenum == cnp.NPY_FLOAT32:
+                max_pool2d_f32(<float *> y.data + p*OH*OW, <const float *> x.data + p*IH*IW, h, w,
+                               count, IH, IW, OH, OW)
+            else:
+                max_pool2d_f64(<double *> y.data + p*OH*OW, <const double *> x.data + p*IH*IW, h, w,
+                               count, IH, IW, OH, OW)
+        contract.signals()
+        p += at_once

@@ -1,0 +1,3 @@
+import numpy as np
+
+def max_pool2d(y: np.ndarray, x: np.ndarray, h_windows: np.ndarray, w_windows: np.ndarray) -> None: ...

@@ -1,0 +1,92 @@
+"""Max pooling, the definition: every window is searched cell by cell.
+
+    y[p, oh, ow] = max of x[p, h0:h1:step, w0:w1:step]
+
+What limits it
+--------------
+Comparisons. A cell is read and compared once for each window that it is in: KH*KW comparisons an output,
+9 for a 3x3 window and 225 for 15x15, each with the result of the one before, and each is two, since a
+NaN is not greater than anything and must win nevertheless. Memory is idle: 4 bytes an output and, at
+stride S, 4*S*S bytes of input could be moved in a cycle or two.
+"""
+
+cimport numpy as cnp
+from cython cimport floating
+
+from convkit._ext cimport contract
+from convkit._ext.windows cimport ROW, START, STOP, THIRD, check
+
+cnp.import_array()
+
+
+cdef void maximum(
+    floating *y, const floating *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    cdef Py_ssize_t p, oh, ow, ih, iw
+    cdef const Py_ssize_t *h
+    cdef const Py_ssize_t *w
+    cdef floating most, value
+    for p in range(P):
+        for oh in range(OH):
+            h = h_windows + oh*ROW
+            for ow in range(OW):
+                w = w_windows + ow*ROW
+                most = x[(p*IH + h[START])*IW + w[START]]
+                ih = h[START]
+                while ih < h[STOP]:
+                    iw = w[START]
+                    while iw < w[STOP]:
+                        value = x[(p*IH + ih)*IW + iw]
+                        if value > most or value != value:  # greater, or NaN
+                            most = value
+                        iw += w[THIRD]
+                    ih += h[THIRD]
+                y[(p*OH + oh)*OW + ow] = most
+
+
+# --- from C --------------------------------------------------------------------------------
+
+
+cdef api void max_pool2d_f32(
+    float *y, const float *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    maximum(y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+cdef api void max_pool2d_f64(
+    double *y, const double *x, const Py_ssize_t *h_windows, const Py_ssize_t *w_windows,
+    Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    maximum(y, x, h_windows, w_windows, P, IH, IW, OH, OW)
+
+
+# --- from Python ---------------------------------------------------------------------------
+
+
+def max_pool2d(cnp.ndarray y, cnp.ndarray x, cnp.ndarray h_windows, cnp.ndarray w_windows):
+    """Fill y (P, OH, OW) with the maxima of the windows of x (P, IH, IW)."""
+    cdef int typenum = contract.output(y, "y", 3)
+    contract.array(x, "x", 3, typenum)
+    contract.apart(y, x, "x")
+    cdef Py_ssize_t P = y.shape[0], OH = y.shape[1], OW = y.shape[2], IH = x.shape[1], IW = x.shape[2]
+    contract.extent("planes of x", x.shape[0], P)
+    check(y, h_windows, "h_windows", IH, OH, "step")
+    check(y, w_windows, "w_windows", IW, OW, "step")
+
+    cdef const Py_ssize_t *h = <const Py_ssize_t *> h_windows.data
+    cdef const Py_ssize_t *w = <const Py_ssize_t *> w_windows.data
+    cdef Py_ssize_t p, count, at_once = contract.blocks_at_once(IH*IW + OH*OW)
+    p = 0
+    while p < P:
+        count = min(at_once, P - p)
+        with nogil:
+            if typenum == cnp.NPY_FLOAT32:
+                max_pool2d_f32(<float *> y.data + p*OH*OW, <const float *> x.data + p*IH*IW, h, w,
+                               count, IH, IW, OH, OW)
+            else:
+                max_pool2d_f64(<double *> y.data + p*OH*OW, <const double *> x.data + p*IH*IW, h, w,
+                               count, IH, IW, OH, OW)
+        contract.signals()
+        p += at_once
