@@ -106,6 +106,30 @@ class Ladder:
         return dress(ax)
 
 
+class Steps:
+    """The figures of one operation in a run of ``compare.py ladder_streaming``."""
+
+    def __init__(self, file: str, op: str) -> None:
+        figures = json.loads((RESULTS / file).read_text())
+        self.machine = figures["machine"]
+        self._rows = {(row["algorithm"], row["case"]): row for row in figures["rows"] if row["op"] == op}
+        self.rungs = list(dict.fromkeys(rung for rung, _ in self._rows))
+        self.cases = list(dict.fromkeys(case for _, case in self._rows))
+
+    def times(self, rung: str, other: str, case: str) -> float:
+        """Return how many times as fast a rung is as another one."""
+        return round(self._rows[other, case]["us"] / self._rows[rung, case]["us"], 1)
+
+    def table(self) -> None:
+        """Print a line a rung: its time and its share of a copy's bandwidth in each case."""
+        print(f"| `algorithm=` | {' | '.join(self.cases)} |")
+        print("|---" * (1 + len(self.cases)) + "|")
+        for rung in self.rungs:
+            rows = [self._rows[rung, case] for case in self.cases]
+            cells = [f"{milliseconds(row['us'] / 1000)}, {percent(row['share'])}" for row in rows]
+            print(f"| `{rung}` | {' | '.join(cells)} |")
+
+
 def speed_up(before: str, after: str) -> list[float]:
     """Return how many times as fast each layer was in the second of two files of ``compare.py conv``."""
     first, second = (

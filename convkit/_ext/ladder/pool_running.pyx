@@ -8,10 +8,8 @@ were: below 8 columns the two extra passes cost more than they save. Expect noth
 much speed again at 31x31, where the sums downwards are most of what is left.
 
 What limits it now: for common windows, the buffer between the two steps, since a load that straddles two
-recent stores has to wait for them. The top, avg_pooling.pyx, keeps windows of 2, 3 and 5 columns in
-registers, in the arrays' precision: some ten times as fast for 3x3. It also gives planes that are
-too small for rows of vectors a way of their own, and shares the work among threads, the only thing
-left to gain where windows are wide.
+recent stores has to wait for them; see `registers`. Where windows are wide there is little left to gain
+but threads, which the top has.
 """
 
 cimport numpy as cnp
