@@ -22,6 +22,7 @@ from functools import cache
 import numpy as np
 
 from ..reads import Reads, forward
+from ..scalars import larger
 from ..target import ALIGNS, cuda, flat, jit, launch, launch_each, table, workspace
 from ..tiles import QUAD, Tile, tile_for
 
@@ -94,7 +95,7 @@ def kernel_for(dtype: np.dtype, tile: Tile):
         # Where the fetched pixel lies, and which tap and channel of it come next.
         pixel = first_pixel + column
         ch, t = k_first % C, k_first // C
-        th, tw = t // max(TW, 1), t % max(TW, 1)
+        th, tw = t // larger(TW, 1), t % larger(TW, 1)
         if pixel >= pixels:
             pixel, th = 0, TH  # there is no such tap, so it reads zeros
         q = pixel // S
@@ -105,7 +106,7 @@ def kernel_for(dtype: np.dtype, tile: Tile):
             cells[column] = place if first_pixel + column < pixels else -1
         image = (n * G + g) * C * plane
         inside, cell = False, image
-        if th < TH:
+        if th < TH and TW > 0:  # a residue of the stride may meet no tap of the columns
             row, col = rows_of[th, r], cols_of[tw, s]
             inside = row >= 0 and col >= 0
             cell = image + ch * plane + row * XW + col
