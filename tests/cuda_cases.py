@@ -76,7 +76,11 @@ POOLED = [
     *(c for c in pools(1, (TALL, WIDE), (3, 3), (2, 2), (1, 1)) if c.op != "max_pool2d_backward"),
     *pools(5, (9, WIDE), (2, 2), (2, 2)),
     *pools(67, (5, 7), (3, 2), (2, 1), (1, 0)),
+    *pools(1, (16, 15), (9, 8), (1, 1)),  # windows, and gradients, of more cells than are added in float32
 ]
+
+LARGE = pools(3, (9, WIDE), (9, WIDE), (1, 1)) + pools(2, (3, 3 * WIDE), (3, WIDE), (1, WIDE))
+"""A few windows a plane, each for a block."""
 
 TOO_LARGE = pools(1, (3, bands.CELLS // 2), (3, 2), (1, bands.CELLS // 16))
 """Windows, and rows of their gradient, that shared memory cannot hold."""
@@ -97,4 +101,4 @@ OTHERS = [
     *dropout_cases(64 * target.THREADS + 1, 1, 2**63 + 7, 2**30, 1.25),
 ]
 
-BEYOND = [*CONVOLVED, *NORMALIZED, *POOLED, *TOO_LARGE, TOO_WIDE, *OTHERS]
+BEYOND = [*CONVOLVED, *NORMALIZED, *POOLED, *LARGE, *TOO_LARGE, TOO_WIDE, *OTHERS]
