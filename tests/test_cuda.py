@@ -76,43 +76,6 @@ def test_without_a_device_every_call_says_so():
     assert convkit.show_config()["backends"]["cuda"] == reason
 
 
-# --- the script for a machine that has one -----------------------------------------------------
-
-
-def test_the_gpu_script_in_the_simulator(tmp_path):
-    command = [sys.executable, "-W", "ignore::RuntimeWarning", str(TESTS.parent / "benchmarks" / "gpu.py")]
-    done = subprocess.run(
-        [*command, "--simulate", "--out", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    report = json.loads((tmp_path / "gpu.json").read_text())
-    assert report["failures"] == report["left out"] == []
-    lines = {f"{k.op} {k.algorithm}" for k in dispatch.KERNELS if k.backend == "cuda"}
-    assert report["checks"].keys() == lines
-    assert min(report["checks"].values()) >= 3
-    timed = {f"{row['op']} {row['algorithm']}" for row in report["rows"]}
-    assert timed == lines
-    table = (tmp_path / "gpu.md").read_text()
-    assert table.startswith("# convkit on Numba's simulator")
-    assert all(f"| {row['case']} |" in table for row in report["rows"])
-
-
-def test_a_failing_kernel_is_reported_and_passed_by(capsys):
-    sys.path.insert(0, str(TESTS.parent / "benchmarks"))
-    gpu = import_module("gpu")
-    run = gpu.Run.__new__(gpu.Run)
-    run.failures = []
-
-    def fails():
-        raise AssertionError("3 of 4 elements are wrong")
-
-    assert run.attempt("works", lambda: None)
-    assert not run.attempt("breaks", fails)
-    assert "FAILED breaks" in capsys.readouterr().out
-    assert len(run.failures) == 1
-    assert "3 of 4 elements are wrong" in run.failures[0]
-
-
 # --- compiled for GPUs that are not here -------------------------------------------------------
 
 
