@@ -1,4 +1,7 @@
-"""What is timed on a GPU: layers of known networks; :mod:`gpu_streaming` has the operations that memory limits."""
+"""What is timed on a GPU: layers of known networks.
+
+:mod:`gpu_streaming` has the operations that memory limits.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a run on a GPU has found so far: a file that outlives the process that writes it, and the report of it.
+"""What a run on a GPU has found so far: a file that outlives the process that writes it, and its report.
 
-An illegal address spoils a process: every later CUDA call in it fails. So one process works, and writes a line
-for everything that it begins or finds; another one watches, and starts the next where the last one ended.
+An illegal address spoils a process: every later CUDA call in it fails. So one process works, and writes a
+line for everything that it begins or finds; another one watches, and starts the next where the last one
+ended.
 """
 
 from __future__ import annotations

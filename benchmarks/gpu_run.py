@@ -1,4 +1,4 @@
-"""One process that checks and times CUDA kernels, until all is done or the GPU takes no more calls from it."""
+"""One process that checks and times CUDA kernels, until all is done or the GPU answers it no longer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gpu_clock import Clock
 from gpu_journal import BROKEN, Journal, line_of
 from gpu_samples import assert_right, expected
 from gpu_streaming import streaming
-from kernel_cases import CASES, Arguments, Case
+from kernel_cases import CASES, Case
 
 from convkit import dispatch
 from convkit._cuda import border, target
@@ -30,7 +30,7 @@ __all__ = ["Run"]
 COPIED = 2**30  # bytes of the array that is copied
 
 FIRST = 6
-"""Cases of each kernel that are checked before any kernel is checked on all: there may be time for no more."""
+"""Cases of each kernel that are checked before any is checked on all: there may be time for no more."""
 
 
 class Run:
@@ -45,7 +45,7 @@ class Run:
         return time.time() - self.journal.started > share * self.seconds
 
     def attempt(self, what: str, action: Callable[[], Any]) -> bool:
-        """Do something that may fail, unless it has failed before; the failure is noted, and the run goes on."""
+        """Do something that may fail, unless it has failed before; the run notes the failure and goes on."""
         if what in self.journal.failed:
             return False
         self.journal.write(begin=what)

@@ -1,8 +1,8 @@
 """Single numbers and single planes of large results, in float64: what a GPU computes is compared with them.
 
-The reference would take minutes for arrays of the size that is timed; a few numbers of a convolution, or a few
-planes of an operation that treats them one by one, take none. Every output is compared, and the bounds are
-those of the contract's tests.
+The reference would take minutes for arrays of the size that is timed; a few numbers of a convolution, or a
+few planes of an operation that treats them one by one, take none. Every output is compared, and the bounds
+are those of the contract's tests.
 """
 
 from __future__ import annotations

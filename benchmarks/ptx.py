@@ -212,7 +212,7 @@ def compiled(noted: dict[tuple[Any, Any, int], str], cc: tuple[int, int]) -> lis
     for (kernel, types, threads), lines in noted.items():
         ptx, _ = cuda.compile_ptx(kernel.py_func, types, cc=cc)
         row = {
-            "kernel": f"{kernel.py_func.__module__.removeprefix('convkit._cuda.')}:{kernel.py_func.__name__}",
+            "kernel": name_of(kernel.py_func),
             "types": sorted({str(t.dtype) for t in types if hasattr(t, "dtype") and "float" in str(t.dtype)}),
             "lines": lines,
             "threads": threads,
@@ -223,6 +223,14 @@ def compiled(noted: dict[tuple[Any, Any, int], str], cc: tuple[int, int]) -> lis
         }
         rows.append(row)
     return sorted(rows, key=lambda r: (r["lines"], r["kernel"], r["types"], -r["registers"]))
+
+
+def name_of(function: Any) -> str:
+    """Return ``module:function`` of a kernel, and what it is made of if it was made for a device function."""
+    inside = [cell.cell_contents for cell in function.__closure__ or ()]
+    parts = [f.py_func.__name__ for f in inside if hasattr(f, "py_func")]
+    module = function.__module__.removeprefix("convkit._cuda.")
+    return f"{module}:{function.__name__}" + "".join(f" of {part}" for part in parts)
 
 
 def assembled(ptx: str, cc: tuple[int, int]) -> dict[str, int]:

@@ -16,7 +16,6 @@ from kernel_cases import (
     normalize_cases,
     pad_cases,
 )
-
 from kernel_geometries import SAME, TWO, Convolution
 
 from convkit._cuda import bands, chunks, dropout, parameters, target

@@ -31,7 +31,7 @@ def test_wide_groups(case):
 
 @pytest.mark.parametrize("op", PRODUCTS)
 def test_cases_lead_to_the_tiles(op, monkeypatch):
-    """Of all cases, some with steps, with groups, and with windows that leave gaps must reach the tile kernel."""
+    """Some cases with steps, with groups, and with windows that leave gaps must reach the tile kernel."""
     dtype = np.dtype("float32")
     tile_kernels = [m.kernel_for(dtype, t) for m in (conv_vectors, conv_grad_w) for t in tiles(dtype)]
     launched = []

@@ -20,7 +20,9 @@ DRAWN = "dropout", "dropout_mask"  # their random numbers are their own
 
 @pytest.mark.parametrize("timed", TIMED, ids=lambda t: f"{t.name}-{t.case.op}")
 def test_a_peer_does_the_same(timed, monkeypatch):
-    monkeypatch.setattr(torch, "empty", lambda *a, _empty=torch.empty, **k: _empty(*a, **k | {"device": "cpu"}))
+    monkeypatch.setattr(
+        torch, "empty", lambda *a, _empty=torch.empty, **k: _empty(*a, **k | {"device": "cpu"})
+    )
     arguments = timed.case.arguments("float32", "reals")
     if timed.case.op == "conv_transpose2d":
         arguments.inputs[2][:] = 0  # a bias, which a gradient has not

@@ -8,10 +8,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 
-from gpu_cases import convolutions, rng_block  # noqa: E402
-from gpu_samples import assert_right, expected  # noqa: E402
-from gpu_streaming import streaming  # noqa: E402
-from kernel_cases import Arguments  # noqa: E402
+from gpu_cases import convolutions, rng_block
+from gpu_samples import assert_right, expected
+from gpu_streaming import streaming
+from kernel_cases import Arguments
 
 TIMED = [*streaming(True), *convolutions(True)]
 

@@ -103,7 +103,9 @@ def test_planes_are_cut_and_stacked():
 @named([c for c in LARGE if "avg" in c.op])
 def test_a_block_takes_a_window(case, monkeypatch):
     launched, launch = [], large_windows.launch
-    monkeypatch.setattr(large_windows, "launch", lambda kernel, *a: (launched.append(kernel), launch(kernel, *a)))
+    monkeypatch.setattr(
+        large_windows, "launch", lambda kernel, *a: (launched.append(kernel), launch(kernel, *a))
+    )
     check(case, "integers")
     check(case, "reals")
     assert bool(launched) == (case.op == "avg_pool2d")

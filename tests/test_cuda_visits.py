@@ -1,4 +1,4 @@
-"""A call's stay on a device: whose streams wait for whose, which array is which, and how much room there is."""
+"""A call's stay on a device: which stream waits for which, which array is which, how much room there is."""
 
 import sys
 import types
@@ -43,7 +43,9 @@ class Array:
     def __array_namespace__(self):
         names = "float32", "float64", "int64", "bool"
         dtypes = {name: np.dtype(name).type for name in names}
-        return types.SimpleNamespace(empty=lambda shape, dtype, device: Array(np.empty(shape, dtype)), **dtypes)
+        return types.SimpleNamespace(
+            empty=lambda shape, dtype, device: Array(np.empty(shape, dtype)), **dtypes
+        )
 
 
 @pytest.fixture
@@ -51,9 +53,7 @@ def order(monkeypatch):
     """The order in which streams are told to wait and kernels are launched."""
     events, launch = [], columns.launch
     monkeypatch.setattr(arrays, "hold_back", lambda waiting, other: events.append((waiting, other)))
-    monkeypatch.setattr(
-        columns, "launch", lambda *a: (events.append(target.current.handle), launch(*a))
-    )
+    monkeypatch.setattr(columns, "launch", lambda *a: (events.append(target.current.handle), launch(*a)))
     waits = types.SimpleNamespace(gpus=target.cuda.gpus, synchronize=lambda: events.append("the host waits"))
     monkeypatch.setattr(arrays, "cuda", waits)
     return events
@@ -156,9 +156,10 @@ def test_arrays_are_measured_against_the_device_they_are_on(monkeypatch):
         convkit.pad(convkit.cuda.to_device(X), (0, 2**17))
     convkit.pad(X, (0, 2**17))  # in main memory there is room
     monkeypatch.setattr(arrays, "device_memory", lambda number: 2**60)
+    x = convkit.cuda.to_device(X)
+    monkeypatch.setattr(target.cuda, "device_array", no_room, raising=False)
     with pytest.raises(MemoryError, match="no room on the GPU"):  # is found out by the attempt
-        monkeypatch.setattr(target.cuda, "device_array", no_room, raising=False)
-        convkit.pad(convkit.cuda.to_device(X), (0, 2**17 + 1))
+        convkit.pad(x, (0, 2**17 + 1))
 
 
 def no_room(shape, dtype, stream=0):

@@ -137,7 +137,9 @@ class Visit:
         self._unknown = stream is None  # on what stream the caller will read the results
         self._others: set[int] = set()  # streams that other arguments are filled on
         self._empty = _allocator(first)
-        self._views: dict[int, tuple[Any, Any]] = {}  # by id: a view, which keeps the id its own, and its owner
+        self._views: dict[
+            int, tuple[Any, Any]
+        ] = {}  # by id, which stays a view's while it is kept: its owner
         self._made: dict[tuple[int, Any], Any] = {}  # by address and dtype: owners of reshaped views, too
 
     @contextmanager
@@ -148,7 +150,7 @@ class Visit:
         try:
             with cuda.gpus[self.device], on_stream(self.stream), room_of(device_memory(self.device)):
                 yield border
-                for other in self._others:  # `out` may be an array of its, and inputs may be overwritten there
+                for other in self._others:  # where `out` will be read, or an input overwritten
                     hold_back(other, self.stream)
                 if self._unknown:
                     cuda.synchronize()

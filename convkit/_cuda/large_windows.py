@@ -1,7 +1,7 @@
 """Averages of windows so large that one thread would take too long over one: a block shares a window.
 
-A global average of 4 images of 3 channels has twelve windows. A thread for each would leave a GPU idle but for
-twelve threads; a block for each is twelve blocks of 256, whose threads read neighbouring cells and whose
+A global average of 4 images of 3 channels has twelve windows. A thread for each would leave a GPU idle but
+for twelve threads; a block for each is twelve blocks of 256, whose threads read neighbouring cells and whose
 sums, in double, are added by a tree, in the same order each time.
 """
 
@@ -13,13 +13,13 @@ from .reduce import sum_block
 from .scalars import larger
 from .target import THREADS, cuda, flat, float64, grid_for, jit, launch, table, uint64
 
-__all__ = ["avg_pool2d", "are_few"]
+__all__ = ["are_few", "avg_pool2d"]
 
 WARP = 32
 
 
 def are_few(h_windows: np.ndarray, w_windows: np.ndarray) -> bool:
-    """Tell whether windows are large, with a cell for each thread of a block, and their planes have few of them.
+    """Tell whether windows have a cell for each thread of a block, and planes but a few of them.
 
     >>> whole = np.array([[0, 56, 56]])
     >>> are_few(whole, whole)

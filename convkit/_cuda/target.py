@@ -154,7 +154,7 @@ def _stream_of(handle: int) -> Any:
 
 
 def hold_back(waiting: int, for_what: int) -> None:
-    """Let work that is put on one stream from now on wait for what is on another one, without waiting here."""
+    """Let work that is put on one stream from now on wait for what is on another; the host goes on."""
     if not SIMULATED:
         done = cuda.event(timing=False)
         done.record(_stream_of(for_what))
@@ -194,7 +194,8 @@ def grid_for(n: int, threads: int = THREADS) -> int:
 def launch(kernel: Any, grid: int | tuple[int, ...], block: int | tuple[int, ...], *arguments: Any) -> None:
     """Start a kernel on `grid` blocks of `block` threads, on the caller's stream."""
     if SIMULATED:
-        with warnings.catch_warnings():  # threads compute by NumPy, which warns of infinities as no device does
+        with warnings.catch_warnings():
+            # Its threads compute by NumPy, which warns of infinities as no device does.
             warnings.simplefilter("ignore", RuntimeWarning)
             kernel[grid, block](*arguments)
     else:

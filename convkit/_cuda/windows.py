@@ -21,7 +21,7 @@ import numpy as np
 from .scalars import takes_over
 from .target import float64, jit, uint64
 
-__all__ = ["average", "are_wide", "largest", "largest_at", "total", "wide_average", "wide_total"]
+__all__ = ["are_wide", "average", "largest", "largest_at", "total", "wide_average", "wide_total"]
 
 NARROW = 64
 """Cells of a window that are added up in their own dtype."""

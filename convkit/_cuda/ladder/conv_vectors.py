@@ -2,16 +2,20 @@
 
 What limited the register tile: for 64 multiply-adds a thread loads 16 numbers from shared memory one by
 one, a quarter as many loads as multiply-adds, and the load units have a quarter of the arithmetic's
-rate: at best both are always busy. And twice a step all threads wait, first for memory, then for the
-slowest reader.
+rate: at best both would always be busy. It is worse, for the pixels of neighbouring threads lie eight apart,
+in four of the 32 banks (banks.py), and each load of theirs takes four cycles. And twice a step all threads
+wait, first for memory, then for the slowest reader.
 
-The change has two parts. Numbers that a thread needs next to each other lie next to each other in shared
-memory, at addresses that 16 divides, so that four floats (or two doubles) come in one load; filters are
-laid out beforehand, so that a block copies its tile of them in such vectors too. And there are two
-buffers: while a thread multiplies out of one, the numbers of the next step are on their way from memory
-into its registers, and then go into the other one. That leaves one barrier a step.
+The change has three parts. Numbers that a thread needs next to each other lie next to each other in shared
+memory, at addresses that 16 divides, so that four floats (or two doubles) come in one load. A thread's eight
+channels and pixels are two such vectors, far apart, and its neighbour's are the next ones, so that the
+threads of a warp meet in no bank. And there are two buffers: while a thread multiplies out of one,
+the numbers of the next step are on their way from memory into its registers, and then go into the other
+one. That leaves one barrier a step. Filters are laid out beforehand, tile by tile, so that neighbouring
+threads copy neighbouring numbers; between memory and registers, numbers still travel one by one.
 
 Expect a step's loads to fall from 16 to 4 a thread, and the arithmetic units to become the limit.
+docs/ladders/gpu_convolution.md counts the cycles.
 
 The kernel knows nothing of strides or of padding: it multiplies filters by the cells that tables name, and
 so computes the gradient for x as well (:mod:`convkit._cuda.reads`).
