@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from device import affordable, is_tensor
+from device import affordable, is_tensor, on_device
 from kernel_cases import CASES
 from test_contract import assert_outputs, load, reference, run
 
@@ -14,8 +14,8 @@ if dispatch.why_not("cuda"):
 from cuda_cases import CONVOLVED
 
 from convkit._cuda import conv_grad_w, depthwise, target
-from convkit._cuda.ladder import conv_vectors
-from convkit._cuda.tiles import tiles
+from convkit._cuda.ladder import conv_register_tile, conv_vectors
+from convkit._cuda.tiles import Tile, tiles
 
 PRODUCTS = "conv2d", "conv_transpose2d", "conv2d_grad_w"
 CUDA = [k for k in dispatch.KERNELS if k.backend == "cuda" and k.op in PRODUCTS]
@@ -27,6 +27,20 @@ def test_wide_groups(case):
     want = run(reference(case.op), arguments)
     for kernel in (k for k in CUDA if k.op == case.op):
         assert_outputs(run(load(kernel), arguments), want, arguments.bounds)
+
+
+@pytest.mark.skipif(not target.SIMULATED, reason="a GPU's tiles are these")
+@pytest.mark.parametrize("tile", [Tile(64, 64, 8, 4, 4), Tile(128, 128, 8, 8, 8)], ids=str)
+@pytest.mark.parametrize("module", [conv_register_tile, conv_vectors])
+def test_tiles_of_a_gpu(module, tile, monkeypatch):
+    """The simulator's own tile is smaller: here its threads are as many as those of a GPU's block."""
+    monkeypatch.setattr(module, "tile_for", lambda *layer: tile)
+    monkeypatch.setattr(module, "QUAD", 4, raising=False)
+    module.kernel_for.cache_clear()
+    (case,) = (c for c in CONVOLVED if str(c) == "conv2d-tile-groups")
+    arguments = case.arguments("float32")
+    assert_outputs(run(on_device(module.conv2d, 0), arguments), run(reference("conv2d"), arguments), [0.0])
+    module.kernel_for.cache_clear()
 
 
 @pytest.mark.parametrize("op", PRODUCTS)
