@@ -1,4 +1,7 @@
-"""What is timed on a GPU: layers of known networks, and streaming operations on arrays beyond all caches."""
+"""What is timed on a GPU: layers of known networks.
+
+:mod:`gpu_streaming` has the operations that memory limits.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from kernel_cases import (
-    Case,
-    Output,
-    avg_pool_cases,
-    channel_mean_cases,
-    conv_cases,
-    dropout_cases,
-    grad_b_case,
-    max_pool_cases,
-    normalize_cases,
-    pad_cases,
-)
+from kernel_cases import Case, conv_cases
 from kernel_geometries import Convolution
 from suites import RESNET50, VGG16, Layer
 
-from convkit.geometry import max_pool_windows, pool_windows
-
-__all__ = ["Timed", "convolutions", "ladder_layers", "rng_block", "streaming"]
+__all__ = ["Peer", "Timed", "convolutions", "ladder_layers", "rng_block"]
 
 Peer = Callable[[Any, list[Any]], Callable[[], Any]]
 
@@ -78,15 +68,6 @@ def conv_peers(c: Convolution) -> dict[str, Peer]:
     return {"conv2d": forward, "conv_transpose2d": backward(0), "conv2d_grad_w": backward(1)}
 
 
-def max_backward(planes: int, H: int, windows: np.ndarray) -> Case:
-    """Return a gradient of max pooling in which each window's maximum was its first cell."""
-    first = windows[:, 0]
-    shape = (planes, len(first), len(first))
-    indices = np.ascontiguousarray(np.broadcast_to(first[:, None] * H + first, shape))
-    outputs = [Output((planes, H, H))]
-    return Case("max_pool2d_backward", "first cells", lambda draw: (outputs, [draw(shape), indices]))
-
-
 def convolutions(simulate: bool) -> Iterator[Timed]:
     """Yield ResNet-50's and VGG-16's layers forward, and ResNet-50's backward, at batch 32."""
     batch, shrink = (1, 7) if simulate else (32, 1)
@@ -106,62 +87,3 @@ def ladder_layers(simulate: bool) -> Iterator[Timed]:
         c = geometry(layer, 1 if simulate else 32, 7 if simulate else 1)
         flops = 2 * int(np.prod(c.y)) * int(np.prod(c.w[1:]))
         yield Timed(f"ladder {layer.name}", conv_cases(c)[0], conv_peers(c)["conv2d"], flops)
-
-
-def streaming(simulate: bool) -> Iterator[Timed]:
-    """Yield the operations that memory limits."""
-    N, C, H = (2, 2, 6) if simulate else (64, 64, 112)
-    planes, cells, size = N * C, H * H, (H, H)
-
-    def functional(name: str, *arguments: Any, shape: Sequence[int] = (N, C, H, H), **options: Any) -> Peer:
-        def peer(torch: Any, inputs: list[Any]) -> Callable[[], Any]:
-            x, function = inputs[0].view(tuple(shape)), getattr(torch.nn.functional, name)
-            return lambda: function(x, *arguments, **options)
-
-        return peer
-
-    for mode, theirs in (("zeros", "constant"), ("reflect", "reflect"), ("circular", "circular")):
-        forward, backward = pad_cases(planes, size, ((1, 1), (1, 1)), mode, 0.0)
-        yield Timed(f"pad {mode}", forward, functional("pad", (1, 1, 1, 1), mode=theirs))
-        yield Timed(f"pad {mode} backward", backward, None)
-    for k, s in ((2, 2), (3, 2), (3, 1)):
-        average, maximum = ([table(H, k, s, (k - 1) // 2)] * 2 for table in (pool_windows, max_pool_windows))
-        for case in avg_pool_cases(f"{k}/{s}", planes, average, size):
-            peer = functional("avg_pool2d", k, s, (k - 1) // 2) if case.op == "avg_pool2d" else None
-            yield Timed(f"{case.op} {k}/{s}", case, peer)
-        for case in max_pool_cases(f"{k}/{s}", planes, maximum, size):
-            if case.op == "max_pool2d_backward":  # its test's indices are scattered as no pooling's are
-                yield Timed(f"{case.op} {k}/{s}", max_backward(planes, H, maximum[0]), None)
-            else:
-                indices = case.op == "max_pool2d_indices"
-                peer = functional("max_pool2d", k, s, (k - 1) // 2, return_indices=indices)
-                yield Timed(f"{case.op} {k}/{s}", case, peer)
-    for case in channel_mean_cases(N, C, cells):
-        yield Timed(case.op, case, None)
-
-    def batch_norm(training: bool) -> Peer:
-        def peer(torch: Any, inputs: list[Any]) -> Callable[[], Any]:
-            x = inputs[0]
-            weight, bias = (inputs[1], inputs[2]) if training else (inputs[3], inputs[4])
-            weight, bias = weight.view(-1), bias.view(-1)
-            mean, var = torch.zeros(C, device=x.device), torch.ones(C, device=x.device)
-            x = x.view(N, C, H, H)
-            return lambda: torch.nn.functional.batch_norm(x, mean, var, weight, bias, training)
-
-        return peer
-
-    peers = {"normalize": batch_norm(True), "normalize_given": batch_norm(False)}
-    for case in normalize_cases("batch", N, C, 1, cells, C):
-        yield Timed(f"batch norm {case.op}", case, peers.get(case.op))
-    for case in normalize_cases("layer", 1, planes * H, H, 1, 1):
-        yield Timed(f"layer norm {case.op}", case, None)
-    for case in dropout_cases(planes * cells, 1, 1, 2**31, 2.0):
-        peer = functional("dropout", 0.5) if case.op == "dropout" else None
-        yield Timed(case.op, case, peer)
-    small = Convolution("3x3", (max(N // 8, 1), C, H, H), C, (3, 3), padding=((1, 1), (1, 1)))
-    for case in conv_cases(small):
-        if case.op in ("im2col", "col2im"):
-            unfold = functional("unfold", 3, padding=1, shape=small.x)
-            fold = functional("fold", (H, H), 3, padding=1, shape=(small.x[0], C * 9, cells))
-            yield Timed(f"{case.op} 3x3", case, unfold if case.op == "im2col" else fold)
-    yield Timed("conv2d_grad_b", grad_b_case(N, C, H, H), None)

@@ -8,13 +8,16 @@ PTX by Numba and from there to machine code by ``ptxas``, which reports what it 
 list of kernels to keep: what the registry's lines launch is what is compiled, production's tiles included.
 
 It needs ``numba-cuda`` and ``ptxas``, which ``pip install '.[test]'`` brings. The driver is not needed,
-nor may it be the simulator.
+nor may it be the simulator. With ``--built-in`` it is not ``numba-cuda`` that compiles but the older target
+inside Numba, to which the kernels are written as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -33,22 +36,44 @@ ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 
+NVVM = "*/nvvm/lib64/libnvvm.so*"
+
+
+def of_nvidia(pattern: str) -> Path | None:
+    """Return a path in NVIDIA's packages, the first that fits a pattern."""
+    spec = find_spec("nvidia")  # their namespace
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return next((path for folder in folders for path in Path(folder).glob(pattern)), None)
+
+
 def ptxas() -> str | None:
     """Return the path of ``ptxas``: NVIDIA's package's, else the one on the path."""
-    spec = find_spec("nvidia")  # the namespace of NVIDIA's packages
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        for path in Path(folder).glob("*/bin/ptxas"):
-            return str(path)
-    return shutil.which("ptxas")
+    return str(of_nvidia("*/bin/ptxas") or shutil.which("ptxas") or "") or None
 
 
-def why_not() -> str | None:
+def why_not(built_in: bool = False) -> str | None:
     """Return why nothing can be compiled here, or None."""
-    if find_spec("numba_cuda") is None:
+    if not built_in and find_spec("numba_cuda") is None:
         return "numba-cuda is not installed"
     if ptxas() is None:
         return "ptxas is not installed (package nvidia-cuda-nvcc-cu12)"
+    if built_in and of_nvidia(NVVM) is None:
+        return "NVVM is not installed (package nvidia-cuda-nvcc-cu12)"
     return None
+
+
+def choose_built_in() -> None:
+    """Make ``numba.cuda`` the target inside Numba, with the NVVM that ``ptxas`` came with."""
+    # The package numba-cuda takes that name over by a finder, which Python installs when it starts.
+    sys.meta_path[:] = [f for f in sys.meta_path if type(f).__name__ != "NumbaCudaFinder"]
+    library = of_nvidia(NVVM)
+    os.environ["CUDA_HOME"] = str(library.parents[2])
+    from numba import cuda
+    from numba.cuda.cudadrv import nvvm
+
+    if getattr(cuda, "implementation", "") == "NVIDIA":
+        raise RuntimeError(f"numba.cuda is still that of numba-cuda: {cuda.__file__}")
+    nvvm.open_cudalib = lambda name: ctypes.CDLL(str(library))  # or it takes any that the system has
 
 
 # --- noting what would be launched -------------------------------------------------------------
@@ -100,8 +125,13 @@ def launches() -> dict[tuple[Any, Any, int], str]:
         key = kernel, tuple(map(type_of, arguments)), int(np.prod(block))
         noted.setdefault(key, set()).add(line)
 
+    def table(host: np.ndarray) -> Shape:
+        if host.dtype.kind != "i":  # kernels would count by it, and the simulator would let them
+            raise TypeError(f"{line}: an index table of {host.dtype}")
+        return Shape(host.shape, host.dtype)
+
     target.launch = launch
-    target.table = lambda host: Shape(host.shape, host.dtype)
+    target.table = table
     target.device_array = Shape
     target.device_number = lambda: 0
     target.to_device = lambda array: Shape(array.shape, array.dtype)
@@ -150,11 +180,17 @@ def small_kernels() -> Iterator[tuple[Any, tuple[Any, ...]]]:
     """Yield the kernels that do for device arrays what NumPy does for its own, and arguments of each."""
     from convkit._cuda import border
 
+    def five(dtype: Any, contiguous: bool) -> Shape:
+        return Shape((1, 1, 1, 1, 3), dtype, contiguous)
+
+    for dtype in (np.float32, np.float64, np.int64, np.bool_):  # indices and masks too
+        yield border._copy, (five(dtype, True), five(dtype, False))
+        yield border._fill, (Shape(3, dtype), dtype(1))
     for dtype in (np.float32, np.float64):
         v, wide, one = Shape(3, dtype), Shape(3, np.float64), dtype(1)
-        strided = Shape((1, 1, 1, 1, 3), dtype, contiguous=False)
-        yield border._copy, (strided, strided)
-        yield border._fill, (v, one)
+        yield border._copy, (five(dtype, False), five(dtype, True))  # into an `out` of any strides
+        yield border._copy, (five(dtype, False), five(dtype, False))
+        yield border._copy, (five(np.float64, True), five(dtype, True))
         yield border._turn, (v, v, 3)
         yield border._invstd, (wide, v, 0.5)
         yield border._move, (v, wide, 0.5, 0.5)
@@ -176,7 +212,7 @@ def compiled(noted: dict[tuple[Any, Any, int], str], cc: tuple[int, int]) -> lis
     for (kernel, types, threads), lines in noted.items():
         ptx, _ = cuda.compile_ptx(kernel.py_func, types, cc=cc)
         row = {
-            "kernel": f"{kernel.py_func.__module__.removeprefix('convkit._cuda.')}:{kernel.py_func.__name__}",
+            "kernel": name_of(kernel.py_func),
             "types": sorted({str(t.dtype) for t in types if hasattr(t, "dtype") and "float" in str(t.dtype)}),
             "lines": lines,
             "threads": threads,
@@ -187,6 +223,14 @@ def compiled(noted: dict[tuple[Any, Any, int], str], cc: tuple[int, int]) -> lis
         }
         rows.append(row)
     return sorted(rows, key=lambda r: (r["lines"], r["kernel"], r["types"], -r["registers"]))
+
+
+def name_of(function: Any) -> str:
+    """Return ``module:function`` of a kernel, and what it is made of if it was made for a device function."""
+    inside = [cell.cell_contents for cell in function.__closure__ or ()]
+    parts = [f.py_func.__name__ for f in inside if hasattr(f, "py_func")]
+    module = function.__module__.removeprefix("convkit._cuda.")
+    return f"{module}:{function.__name__}" + "".join(f" of {part}" for part in parts)
 
 
 def assembled(ptx: str, cc: tuple[int, int]) -> dict[str, int]:
@@ -225,9 +269,14 @@ def main() -> None:
         help="compute capabilities: 8.0 is an A100, 9.0 an H100 or H200",
     )
     parser.add_argument("--json", type=Path, help="where to keep the figures")
+    parser.add_argument(
+        "--built-in", action="store_true", help="compile by the target inside Numba, not by numba-cuda"
+    )
     options = parser.parse_args()
-    if reason := why_not():
+    if reason := why_not(options.built_in):
         parser.exit(2, f"{reason}\n")
+    if options.built_in:
+        choose_built_in()
     noted, rows = launches(), []
     for cc in options.cc:
         major, minor = map(int, cc.split("."))

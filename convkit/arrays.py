@@ -91,11 +91,14 @@ def on_gpu(value: Any) -> bool:
     return hasattr(value, "__cuda_array_interface__") or getattr(value, "__cuda_ndarray__", False) is True
 
 
+_signature = functools.cache(inspect.signature)
+
+
 def _through_device(function: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> Any:
     """Call `function` on views of device arrays, where what :data:`here` gives stands in for NumPy."""
     if reason := why_not("cuda"):
         raise BackendUnavailable(f"cuda: {reason}")
-    named = inspect.signature(function).bind(*args, **kwargs).arguments
+    named = _signature(function).bind(*args, **kwargs).arguments
     there = {name: value for name, value in named.items() if on_gpu(value)}
     for name, value in named.items():
         if isinstance(value, np.ndarray) or (name not in there and _is_foreign(value)):

@@ -10,14 +10,34 @@ from kernel_cases import (
     Case,
     avg_pool_cases,
     channel_mean_cases,
+    conv_cases,
     dropout_cases,
     max_pool_cases,
     normalize_cases,
     pad_cases,
 )
+from kernel_geometries import SAME, TWO, Convolution
 
 from convkit._cuda import bands, chunks, dropout, parameters, target
 from convkit.geometry import max_pool_windows, pool_windows
+
+CONVOLVED = [
+    # Enough channels a group for the tiles of the matrix products, in all three directions.
+    case
+    for c in (
+        Convolution("tile", (1, 9, 3, 4), 8, (2, 3)),
+        Convolution("tile-pointwise-strided", (2, 8, 3, 4), 9, (1, 1), stride=TWO),
+        Convolution("tile-column-strided", (1, 9, 4, 3), 8, (3, 1), stride=TWO),  # columns that meet no tap
+        Convolution("tile-row-strided", (1, 8, 3, 4), 8, (1, 3), stride=TWO),  # and rows
+        Convolution("tile-gaps", (1, 8, 5, 4), 8, (2, 1), stride=(3, 2)),
+        Convolution("tile-groups", (1, 16, 3, 3), 18, (2, 2), stride=(1, 2), groups=2),
+        Convolution("tile-dilated-strided", (1, 8, 5, 6), 8, (2, 2), stride=TWO, dilation=TWO),
+        Convolution("tile-reflect", (1, 9, 3, 3), 8, (2, 2), stride=TWO, padding=SAME, mode="reflect"),
+        Convolution("tile-nothing-read", (1, 8, 2, 2), 8, (1, 1), stride=(5, 5), padding=SAME),
+    )
+    for case in conv_cases(c)
+    if case.op in ("conv2d", "conv_transpose2d", "conv2d_grad_w")
+]
 
 MANY = 3 * chunks.CELLS + 5  # values of a statistic that are some chunks
 HIGH = chunks.CELLS // 7 + 1  # runs of 7 that are more than one
@@ -55,7 +75,11 @@ POOLED = [
     *(c for c in pools(1, (TALL, WIDE), (3, 3), (2, 2), (1, 1)) if c.op != "max_pool2d_backward"),
     *pools(5, (9, WIDE), (2, 2), (2, 2)),
     *pools(67, (5, 7), (3, 2), (2, 1), (1, 0)),
+    *pools(1, (17, 15), (9, 8), (1, 1)),  # windows, and gradients, of more cells than are added in float32
 ]
+
+LARGE = pools(3, (9, WIDE), (9, WIDE), (1, 1)) + pools(2, (3, 3 * WIDE), (3, WIDE), (1, WIDE))
+"""A few windows a plane, each for a block."""
 
 TOO_LARGE = pools(1, (3, bands.CELLS // 2), (3, 2), (1, bands.CELLS // 16))
 """Windows, and rows of their gradient, that shared memory cannot hold."""
@@ -76,4 +100,4 @@ OTHERS = [
     *dropout_cases(64 * target.THREADS + 1, 1, 2**63 + 7, 2**30, 1.25),
 ]
 
-BEYOND = [*NORMALIZED, *POOLED, *TOO_LARGE, TOO_WIDE, *OTHERS]
+BEYOND = [*CONVOLVED, *NORMALIZED, *POOLED, *LARGE, *TOO_LARGE, TOO_WIDE, *OTHERS]

@@ -82,6 +82,7 @@ CONVOLUTIONS = [
     Convolution("depthwise-twice", (1, 3, 5, 17), 6, (3, 2), padding=SAME, groups=3),
     Convolution("larger-than-image", (2, 2, 2, 3), 3, (5, 7), padding=((2, 2), (3, 3))),
     Convolution("far-padding", (1, 2, 2, 3), 8, (2, 2), padding=((5, 0), (2, 6))),  # windows of zeros only
+    Convolution("nothing-read", (1, 1, 2, 2), 1, (1, 1), stride=(5, 5), padding=SAME),  # and no other
     *(
         Convolution(f"{mode}-{name}", (2, 2, 4, 5), 2, (3, 3), stride, dilation, padding, 1, mode)
         for mode in PADDING_MODES[1:]

@@ -6,6 +6,7 @@ a machine with a GPU they run there too, and the same tests run on the GPU as pa
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -22,8 +23,9 @@ GROUPS = {
     "gradients": (["test_contract.py"], "cuda and (conv2d_grad or conv_transpose2d or im2col or col2im)"),
     "pooling": (["test_contract.py"], "cuda and (pool2d or pad2d or channel_mean)"),
     "normalisation": (["test_contract.py"], "cuda and (normalize or dropout)"),
+    "tiles": (["test_cuda_convolution.py"], ""),
     "streaming": (["test_cuda_streaming.py"], ""),
-    "arrays": (["test_cuda_arrays.py"], ""),
+    "arrays": (["test_cuda_arrays.py", "test_cuda_visits.py"], ""),
 }
 IN_A_SIMULATOR = os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
@@ -46,11 +48,17 @@ def test_in_the_simulator(group):
     assert int(said.split(" passed")[0].split()[-1]) >= 20, said
 
 
+def caught(op):
+    """Tell whether the keywords of a group select an operation's tests."""
+    words = set(re.findall(r"[\w-]+", " ".join(keywords for _, keywords in GROUPS.values())))
+    return any(word in f"{op}-cuda" for word in words - {"cuda", "and", "or"})
+
+
 def test_every_kernel_is_in_a_group():
     """Keywords are a net with holes of its own: each line of the registry must be caught."""
-    words = " ".join(keywords for _, keywords in GROUPS.values())
     for op in {k.op for k in dispatch.KERNELS if k.backend == "cuda"}:
-        assert any(word in f"{op}-cuda" for word in words.replace("(", " ").replace(")", " ").split()[2:]), op
+        assert caught(op), op
+    assert not caught("brand_new_op")
 
 
 def test_no_operation_is_missing():
@@ -68,43 +76,6 @@ def test_without_a_device_every_call_says_so():
     assert convkit.show_config()["backends"]["cuda"] == reason
 
 
-# --- the script for a machine that has one -----------------------------------------------------
-
-
-def test_the_gpu_script_in_the_simulator(tmp_path):
-    command = [sys.executable, "-W", "ignore::RuntimeWarning", str(TESTS.parent / "benchmarks" / "gpu.py")]
-    done = subprocess.run(
-        [*command, "--simulate", "--out", str(tmp_path)], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    report = json.loads((tmp_path / "gpu.json").read_text())
-    assert report["failures"] == report["left out"] == []
-    lines = {f"{k.op} {k.algorithm}" for k in dispatch.KERNELS if k.backend == "cuda"}
-    assert report["checks"].keys() == lines
-    assert min(report["checks"].values()) >= 3
-    timed = {f"{row['op']} {row['algorithm']}" for row in report["rows"]}
-    assert timed == lines
-    table = (tmp_path / "gpu.md").read_text()
-    assert table.startswith("# convkit on Numba's simulator")
-    assert all(f"| {row['case']} |" in table for row in report["rows"])
-
-
-def test_a_failing_kernel_is_reported_and_passed_by(capsys):
-    sys.path.insert(0, str(TESTS.parent / "benchmarks"))
-    gpu = import_module("gpu")
-    run = gpu.Run.__new__(gpu.Run)
-    run.failures = []
-
-    def fails():
-        raise AssertionError("3 of 4 elements are wrong")
-
-    assert run.attempt("works", lambda: None)
-    assert not run.attempt("breaks", fails)
-    assert "FAILED breaks" in capsys.readouterr().out
-    assert len(run.failures) == 1
-    assert "3 of 4 elements are wrong" in run.failures[0]
-
-
 # --- compiled for GPUs that are not here -------------------------------------------------------
 
 
@@ -112,18 +83,29 @@ def test_a_failing_kernel_is_reported_and_passed_by(capsys):
 @pytest.mark.parametrize("cc", ["8.0", "9.0"])
 def test_every_kernel_is_compiled(cc, tmp_path):
     """All in one, for it takes a minute to compile them: in a process of its own."""
-    sys.path.insert(0, str(TESTS.parent / "benchmarks"))
-    if reason := import_module("ptx").why_not():
-        pytest.skip(reason)
-    file = tmp_path / "ptx.json"
-    command = [sys.executable, str(TESTS.parent / "benchmarks" / "ptx.py"), "--cc", cc, "--json", str(file)]
-    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    rows = json.loads(file.read_text())
+    rows = compiled(tmp_path / "ptx.json", "--cc", cc)
     check_that_no_line_is_missing(rows)
     check_that_nothing_is_spilled_and_blocks_fit(rows)
     check_the_top_of_the_ladder(rows)
     check_that_the_docs_have_all(rows)
+
+
+@pytest.mark.skipif(IN_A_SIMULATOR, reason="the simulator compiles nothing")
+def test_every_kernel_is_compiled_by_the_target_inside_numba(tmp_path):
+    rows = compiled(tmp_path / "ptx.json", "--cc", "9.0", "--built-in")
+    check_that_no_line_is_missing(rows)
+    check_that_nothing_is_spilled_and_blocks_fit(rows)
+
+
+def compiled(file, *options):
+    """Return the figures of all kernels."""
+    sys.path.insert(0, str(TESTS.parent / "benchmarks"))
+    if reason := import_module("ptx").why_not("--built-in" in options):
+        pytest.skip(reason)
+    command = [sys.executable, str(TESTS.parent / "benchmarks" / "ptx.py"), "--json", str(file), *options]
+    done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(file.read_text())
 
 
 def check_that_no_line_is_missing(rows):

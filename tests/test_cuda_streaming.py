@@ -12,9 +12,9 @@ from convkit.geometry import pool_windows
 if dispatch.why_not("cuda"):
     pytest.skip(f"cuda: {dispatch.why_not('cuda')}", allow_module_level=True)
 
-from cuda_cases import HIGH, MANY, NORMALIZED, OTHERS, POOLED, TALL, TOO_LARGE, TOO_WIDE, WIDE
+from cuda_cases import HIGH, LARGE, MANY, NORMALIZED, OTHERS, POOLED, TALL, TOO_LARGE, TOO_WIDE, WIDE
 
-from convkit._cuda import bands, chunks, pooling, target
+from convkit._cuda import bands, chunks, large_windows, pooling, target
 
 CUDA = [k for k in dispatch.KERNELS if k.backend == "cuda"]
 DTYPES = "float32", "float64"
@@ -98,6 +98,38 @@ def test_planes_are_cut_and_stacked():
     windows = pool_windows(TALL, 3, 2, 1)
     assert len(bands.bands_of(1, windows[:, :2], TALL, WIDE, WIDE // 2).reach) > 1
     assert bands.bands_of(67 * bands.BLOCKS, np.array([[0, 5]]), 5, 7, 7).planes > 1
+
+
+@named([c for c in LARGE if "avg" in c.op])
+def test_a_block_takes_a_window(case, monkeypatch):
+    launched, launch = [], large_windows.launch
+    monkeypatch.setattr(
+        large_windows, "launch", lambda kernel, *a: (launched.append(kernel), launch(kernel, *a))
+    )
+    check(case, "integers")
+    check(case, "reals")
+    assert bool(launched) == (case.op == "avg_pool2d")
+
+
+@pytest.mark.parametrize("size", [9, 96])  # below, and above, what a block takes
+@pytest.mark.parametrize("kernel", [k for k in CUDA if k.op == "avg_pool2d"], ids=kernel_id)
+def test_large_windows_are_added_in_double(kernel, size):
+    """In float32, ones that are added to 2^24 are lost one by one."""
+    x = np.ones((1, size, size), np.float32)
+    x[0, 0, 0] = 2**24
+    y = np.empty((1, 1, 1), np.float32)
+    windows = np.array([[0, size, 1]])
+    load(kernel)(y, x, windows, windows)
+    assert_equal(y, np.full_like(y, 2**24 + size**2 - 1))
+
+
+@pytest.mark.parametrize("kernel", [k for k in CUDA if k.op == "channel_mean"], ids=kernel_id)
+def test_channel_means_are_added_in_double(kernel):
+    x = np.ones((1, 8 * pooling.DEPTH, 2), np.float32)
+    x[0, 0] = 2**24
+    y = np.empty((1, 2), np.float32)
+    load(kernel)(y, x)
+    assert_equal(y, ((2**24 + x.shape[1] - 1) / np.full((1, 2), x.shape[1])).astype(np.float32))
 
 
 @named(TOO_LARGE)

@@ -7,8 +7,10 @@ neighbours read neighbours; each takes up to :data:`SLOTS` values, a row of thre
     cell c of run n of statistic g   is   x[(n*G + g)*L + c]
 
 All arithmetic is in double. In a cycle an H200 moves two floats in and out for each multiprocessor (4.3 TB/s,
-1.98 GHz, 132 of them), which can do 64 operations in double precision meanwhile; a normalisation does
-six with each float.
+1.98 GHz, 132 of them), which can do 64 operations in double precision meanwhile. A normalisation does ten
+with each float: two for the mean, four for the squared deviations and what the mean's rounding left over,
+four for the result; multiply and add, where they follow each other, are one instruction but two of the ten.
+On a GPU that does two operations a cycle, as a GeForce does, they are the limit, and memory waits.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ thread would have to find plane, row and column of each by divisions: some hundr
 where an H200 (4.3 TB/s, 33 tera-instructions a second) has time for 60 while a float32 comes and goes.
 
 A thread takes :data:`BATCH` cells before it stores the first. A load needs some 700 ns to come back, in
-which an H200 can move 23 KiB for each multiprocessor. With the 768 threads that 70 to 80 registers each
+which an H200 can move 22 KiB for each multiprocessor. With the 768 threads that 70 to 80 registers each
 leave room for, one load of 4 bytes would be 3 KiB on their way; eight of them keep the memory busy.
 """
 

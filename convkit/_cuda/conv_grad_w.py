@@ -21,6 +21,7 @@ from .conv_grad_b import sum_chunks
 from .depthwise import is_thin
 from .reads import patch
 from .reduce import sum_block
+from .scalars import smaller
 from .target import ALIGNS, THREADS, cuda, flat, float64, grid_for, jit, launch, launch_each, table, workspace
 from .tiles import BUSY, QUAD, Tile, tiles
 
@@ -66,7 +67,7 @@ def kernel_for(dtype: np.dtype, tile: Tile):
         for i in range(TM):
             for j in range(TN):
                 acc[i, j] = 0
-        for first in range(part * chunk, min(pixels, (part + 1) * chunk), BK):
+        for first in range(part * chunk, smaller(pixels, (part + 1) * chunk), BK):
             pixel = first + row
             q = pixel // OW
             n = q // OH

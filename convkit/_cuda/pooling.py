@@ -19,8 +19,8 @@ import numpy as np
 from .bands import CELLS, bands_of, launch_bands, stage
 from .columns import BATCH, launch_columns
 from .scalars import larger, smaller
-from .target import THREADS, cuda, flat, grid_for, jit, launch, table, uint64, workspace
-from .windows import total
+from .target import THREADS, cuda, flat, float64, grid_for, jit, launch, table, uint64, workspace
+from .windows import are_wide, total, wide_total
 
 __all__ = ["avg_pool2d_backward", "channel_mean", "channel_mean_backward", "max_pool2d_backward"]
 
@@ -28,41 +28,48 @@ __all__ = ["avg_pool2d_backward", "channel_mean", "channel_mean_backward", "max_
 # --- averages ------------------------------------------------------------------------------
 
 
-@jit
-def _spread(dx, dy, h_windows, w_windows, oh_range, ow_range, reach, planes, rows, P, OH, OW):
+def _spread_by(sum_of):
     """The forward kernel the other way round: an input cell's window are the outputs that it went into."""
-    IH, IW = oh_range.shape[0], ow_range.shape[0]
-    shares = cuda.shared.array(CELLS, dy.dtype)
-    t = cuda.threadIdx.x
-    for item in range(cuda.blockIdx.x, (P + planes - 1) // planes * reach.shape[0], cuda.gridDim.x):
-        p0, band = item // reach.shape[0] * planes, item % reach.shape[0]
-        oh0, ih0 = reach[band, 0], band * rows
-        count, height = smaller(planes, P - p0), smaller(rows, IH - ih0)
-        lines = (count - 1) * OH + reach[band, 1] - oh0
-        stage(shares, dy, (p0 * OH + oh0) * OW, lines * OW)
-        cuda.syncthreads()
-        across = smaller(OW, THREADS)
-        down = THREADS // across
-        for ow in range(t % across, OW, THREADS):
-            line = t // across
-            while line < lines and t < across * down:
-                oh = (oh0 + line) % OH if count > 1 else oh0 + line
-                shares[line * OW + ow] /= dy.dtype.type(h_windows[oh, 2] * w_windows[ow, 2])
-                line += down
-        cuda.syncthreads()
-        across = smaller(IW, THREADS)
-        down = THREADS // across
-        for iw in range(t % across, IW, THREADS):
-            w0, w1 = ow_range[iw, 0], ow_range[iw, 1]
-            row = t // across
-            while row < count * height and t < across * down:
-                p = row // height if count > 1 else 0
-                ih = ih0 + row - p * height
-                h0, h1 = oh_range[ih, 0], oh_range[ih, 1]
-                value = total(shares, (p * OH - oh0) * OW, OW, h0, h1, w0, w1)
-                dx[((p0 + p) * IH + ih) * IW + iw] = value
-                row += down
-        cuda.syncthreads()  # before the next band overwrites this one
+
+    @jit
+    def spread(dx, dy, h_windows, w_windows, oh_range, ow_range, reach, planes, rows, P, OH, OW):
+        IH, IW = oh_range.shape[0], ow_range.shape[0]
+        shares = cuda.shared.array(CELLS, dy.dtype)
+        t = cuda.threadIdx.x
+        for item in range(cuda.blockIdx.x, (P + planes - 1) // planes * reach.shape[0], cuda.gridDim.x):
+            p0, band = item // reach.shape[0] * planes, item % reach.shape[0]
+            oh0, ih0 = reach[band, 0], band * rows
+            count, height = smaller(planes, P - p0), smaller(rows, IH - ih0)
+            lines = (count - 1) * OH + reach[band, 1] - oh0
+            stage(shares, dy, (p0 * OH + oh0) * OW, lines * OW)
+            cuda.syncthreads()
+            across = smaller(OW, THREADS)
+            down = THREADS // across
+            for ow in range(t % across, OW, THREADS):
+                line = t // across
+                while line < lines and t < across * down:
+                    oh = (oh0 + line) % OH if count > 1 else oh0 + line
+                    shares[line * OW + ow] /= dy.dtype.type(h_windows[oh, 2] * w_windows[ow, 2])
+                    line += down
+            cuda.syncthreads()
+            across = smaller(IW, THREADS)
+            down = THREADS // across
+            for iw in range(t % across, IW, THREADS):
+                w0, w1 = ow_range[iw, 0], ow_range[iw, 1]
+                row = t // across
+                while row < count * height and t < across * down:
+                    p = row // height if count > 1 else 0
+                    ih = ih0 + row - p * height
+                    h0, h1 = oh_range[ih, 0], oh_range[ih, 1]
+                    value = sum_of(shares, (p * OH - oh0) * OW, OW, h0, h1, w0, w1)
+                    dx[((p0 + p) * IH + ih) * IW + iw] = value
+                    row += down
+            cuda.syncthreads()  # before the next band overwrites this one
+
+    return spread
+
+
+_spread, _wide_spread = _spread_by(total), _spread_by(wide_total)
 
 
 @jit
@@ -75,7 +82,7 @@ def _gather_shares(dx, dy, h_windows, w_windows, oh_range, ow_range, P, OH, OW, 
             p, iw = column // IW, column % IW
             top = block // across * rows
             for ih in range(top, smaller(IH, top + rows)):
-                acc = dy.dtype.type(0)
+                acc = float64(0)
                 for oh in range(oh_range[ih, 0], oh_range[ih, 1]):
                     for ow in range(ow_range[iw, 0], ow_range[iw, 1]):
                         divisor = dy.dtype.type(h_windows[oh, 2] * w_windows[ow, 2])
@@ -93,7 +100,8 @@ def avg_pool2d_backward(dx, dy, h_windows, w_windows):
         launch_columns(_gather_shares, dx.shape, flat(dx), flat(dy), *tables, P, OH, OW)
         return
     cut = table(bands.reach), bands.planes, bands.rows
-    launch_bands(_spread, P, bands, flat(dx), flat(dy), *tables, *cut, P, OH, OW)
+    kernel = _wide_spread if are_wide(oh_range, ow_range) else _spread
+    launch_bands(kernel, P, bands, flat(dx), flat(dy), *tables, *cut, P, OH, OW)
 
 
 @lru_cache(maxsize=512)
@@ -229,12 +237,12 @@ DEPTH = THREADS // LANES
 
 @jit
 def _means(y, x, N, C, S):
-    sums = cuda.shared.array((DEPTH, LANES), x.dtype)
+    sums = cuda.shared.array((DEPTH, LANES), float64)
     lane, depth = cuda.threadIdx.x % LANES, cuda.threadIdx.x // LANES
     tiles = (S + LANES - 1) // LANES
     for item in range(cuda.blockIdx.x, N * tiles, cuda.gridDim.x):
         n, s = item // tiles, item % tiles * LANES + lane
-        acc = x.dtype.type(0)
+        acc = float64(0)
         if s < S:
             for c in range(depth, C, DEPTH):
                 acc += x[uint64((n * C + c) * S + s)]
@@ -243,7 +251,7 @@ def _means(y, x, N, C, S):
         if depth == 0 and s < S:
             for other in range(1, DEPTH):
                 acc += sums[other, lane]
-            y[n * S + s] = acc / x.dtype.type(C)
+            y[n * S + s] = acc / C
         cuda.syncthreads()
 
 

@@ -90,7 +90,7 @@ def backward(table: np.ndarray, K: int, O: int, I: int, S: int, D: int) -> tuple
             row[inputs[again == time]] = outputs[again == time]
             rows.append(row)
             taps.append(tap)
-    collects = np.array(rows).reshape(len(rows), I)
+    collects = np.array(rows, np.intp).reshape(len(rows), I)
     parts = []
     for residue in range(min(S, I)):
         at = np.arange(residue, I, S)

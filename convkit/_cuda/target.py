@@ -28,8 +28,8 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from contextlib import contextmanager
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numba
@@ -40,14 +40,17 @@ __all__ = [
     "ALIGNS",
     "SIMULATED",
     "THREADS",
+    "allocated",
     "cuda",
     "current",
     "device_array",
+    "device_memory",
     "device_number",
     "flat",
     "float32",
     "float64",
     "grid_for",
+    "hold_back",
     "int32",
     "int64",
     "jit",
@@ -121,9 +124,6 @@ THREADS = 32 if SIMULATED else 256
 MOST_BLOCKS = 2 if SIMULATED else 2**31 - 1
 """Blocks of a grid at most, along its first axis; from there on, each thread takes another element."""
 
-# A small launch is no mistake here: small arrays are what a learner tries first.
-warnings.filterwarnings("ignore", message="Grid size", category=Warning, module=r"numba")
-
 
 def jit(function: Callable[..., Any] | None = None, *, device: bool = False) -> Any:
     """Compile a kernel, or, with ``device=True``, a function that kernels call."""
@@ -146,8 +146,19 @@ current = _Current()
 
 def stream() -> Any:
     """Return the stream that this thread's work goes to; 0 is the default one."""
-    handle = current.handle
+    return _stream_of(current.handle)
+
+
+def _stream_of(handle: int) -> Any:
     return cuda.external_stream(handle) if handle and not SIMULATED else 0
+
+
+def hold_back(waiting: int, for_what: int) -> None:
+    """Let work that is put on one stream from now on wait for what is on another; the host goes on."""
+    if not SIMULATED:
+        done = cuda.event(timing=False)
+        done.record(_stream_of(for_what))
+        done.wait(_stream_of(waiting))
 
 
 @contextmanager
@@ -166,6 +177,15 @@ def device_number() -> int:
     return 0 if SIMULATED else cuda.current_context().device.id
 
 
+@cache
+def device_memory(number: int) -> int | None:
+    """Return the bytes of a device's memory; None for the simulator, whose memory is the host's."""
+    if SIMULATED:
+        return None
+    with cuda.gpus[number]:
+        return int(cuda.current_context().get_memory_info().total)
+
+
 def grid_for(n: int, threads: int = THREADS) -> int:
     """Return how many blocks give each of `n` elements a thread, as far as a grid reaches."""
     return max(1, min(-(-n // threads), MOST_BLOCKS))
@@ -173,10 +193,25 @@ def grid_for(n: int, threads: int = THREADS) -> int:
 
 def launch(kernel: Any, grid: int | tuple[int, ...], block: int | tuple[int, ...], *arguments: Any) -> None:
     """Start a kernel on `grid` blocks of `block` threads, on the caller's stream."""
-    with warnings.catch_warnings() if SIMULATED else nullcontext():
-        if SIMULATED:  # where threads compute by NumPy, which warns of infinities as no device does
+    if SIMULATED:
+        with warnings.catch_warnings():
+            # Its threads compute by NumPy, which warns of infinities as no device does.
             warnings.simplefilter("ignore", RuntimeWarning)
-        kernel[grid, block, stream()](*arguments)
+            kernel[grid, block](*arguments)
+    else:
+        _configured(kernel, grid, block, current.handle)(*arguments)
+
+
+@lru_cache(maxsize=1024)
+def _configured(kernel: Any, grid: int | tuple[int, ...], block: int | tuple[int, ...], handle: int) -> Any:
+    """Return a kernel that knows its grid and stream.
+
+    Numba warns of few blocks. Here they are no mistake, for small arrays are what a learner tries first; in
+    kernels of the caller's own they may be one, and its warnings are left alone.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grid size")
+        return kernel[grid, block, _stream_of(handle)]
 
 
 def launch_each(kernel: Any, n: int, *arguments: Any) -> None:
@@ -205,7 +240,19 @@ def to_host(array: Any) -> np.ndarray:
 
 def device_array(shape: int | Sequence[int], dtype: Any) -> Any:
     """Return a new device array with anything in it."""
-    return cuda.device_array(shape, dtype, stream=stream())
+    return allocated(partial(cuda.device_array, stream=stream()), shape, dtype)
+
+
+def allocated(make: Callable[..., Any], shape: int | Sequence[int], dtype: Any) -> Any:
+    """Return ``make(shape, dtype)``; where the device has no room for it, that is a MemoryError."""
+    try:
+        return make(shape, dtype)
+    except MemoryError:
+        raise
+    except Exception as error:  # each library has a class of its own for it
+        if "out of memory" not in str(error).lower().replace("_", " "):
+            raise
+        raise MemoryError(f"no room on the GPU for an array of shape {shape}: {error}") from error
 
 
 def flat(array: Any) -> Any:

@@ -11,6 +11,7 @@ repeat bit for bit, without atomic additions.
 from .columns import BATCH, launch_columns
 from .padding import inverse
 from .reads import forward
+from .scalars import smaller
 from .target import THREADS, cuda, flat, jit, table
 
 __all__ = ["col2im", "col2im_kernel", "im2col", "im2col_kernel"]
@@ -29,7 +30,7 @@ def im2col_kernel(cols, x, rows_of, cols_of, P, IH, IW, across, blocks, rows):
             kh = tap // KW
             iw = cols_of[tap % KW, ow]
             top = block // across * rows
-            bottom = min(OH, top + rows)
+            bottom = smaller(OH, top + rows)
             for first in range(top, bottom, BATCH):
                 for k in range(BATCH):
                     cells[k] = 0
@@ -50,7 +51,7 @@ def col2im_kernel(x, cols, row_starts, row_list, col_starts, col_list, P, patch,
         if column < P * IW:
             plane, iw = column // IW, column % IW
             top = block // across * rows
-            for ih in range(top, min(IH, top + rows)):
+            for ih in range(top, smaller(IH, top + rows)):
                 acc = x.dtype.type(0)
                 for i in range(row_starts[ih], row_starts[ih + 1]):
                     for j in range(col_starts[iw], col_starts[iw + 1]):

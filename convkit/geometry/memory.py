@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, lru_cache, wraps
 from math import prod
 from pathlib import Path
@@ -63,7 +65,7 @@ def check_allocation(shape: Sequence[int], itemsize: int, name: str = "output") 
     ValueError
         If the array's size in bytes does not fit 64 bits.
     MemoryError
-        If it is larger than the machine's memory.
+        If it is larger than the machine's memory or, inside :func:`room_of`, than that.
 
     Examples
     --------
@@ -73,12 +75,32 @@ def check_allocation(shape: Sequence[int], itemsize: int, name: str = "output") 
     size = prod(shape) * itemsize
     if size > LARGEST or any(extent > LARGEST for extent in shape):
         raise ValueError(f"{name} of shape {tuple(shape)} has a size that overflows 64 bits")
-    if size > _memory():
+    memory = _room.get() or _memory()
+    if size > memory:
         raise MemoryError(
             f"{name} of shape {tuple(shape)} needs {size / 2**30:.1f} GiB, "
-            f"and there are {_memory() / 2**30:.1f} GiB"
+            f"and there are {memory / 2**30:.1f} GiB"
         )
     return tuple(shape)
+
+
+_room: ContextVar[int | None] = ContextVar("convkit room", default=None)
+
+
+@contextmanager
+def room_of(nbytes: int | None) -> Iterator[None]:
+    """Let arrays be as large as a memory of that many bytes inside ``with``; None is the machine's own.
+
+    >>> with room_of(2**30):
+    ...     check_allocation((2**28,), itemsize=8)
+    Traceback (most recent call last):
+    MemoryError: output of shape (268435456,) needs 2.0 GiB, and there are 1.0 GiB
+    """
+    token = _room.set(nbytes)
+    try:
+        yield
+    finally:
+        _room.reset(token)
 
 
 @cache
@@ -98,6 +120,8 @@ def _memory() -> int:
 def check_table(*shape: int) -> None:
     """Raise, as :func:`check_allocation`, unless there is room to compute such a table of integers.
 
-    NumPy makes one in several steps, each with an array of its own; four live at once.
+    NumPy makes one in several steps, each with an array of its own; four live at once. They are in
+    main memory wherever the arrays are.
     """
-    check_allocation((*shape, 4), 8, "table of (..., 4)")
+    with room_of(None):
+        check_allocation((*shape, 4), 8, "table of (..., 4)")

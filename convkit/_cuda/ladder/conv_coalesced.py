@@ -1,14 +1,15 @@
 """conv2d, neighbouring threads on neighbouring pixels.
 
-What limited the naive kernel: the 32 threads of a warp go to memory together, in lines of 128 bytes. With
-threads numbered along the channels they asked for 32 lines where they needed 4 bytes of each: of all the
-bytes that were moved, one in 32 was of use.
+What limited the naive kernel: the 32 threads of a warp go to memory together, and memory answers in sectors
+of 32 bytes. With threads numbered along the channels they asked for 32 sectors of the filters, and wrote to
+32, and needed 4 bytes of each: one byte in eight was of use. Of the filters a thread needs the other seven in
+its next turns, if the cache still has them by then; what is written is written once.
 
 The change is the order of the numbers: along a row of pixels first, as memory has them. A warp then
-writes one line and reads one or two of x, and its one weight is sent to all 32 at once. The loop is
+writes four sectors and reads four or five of x, and its one weight is sent to all 32 at once. The loop is
 the same, and so is its arithmetic: two loads for each multiply-add.
 
-Expect the time to fall by up to the factor that lines were wasted by. What is left is served by the
+Expect the time to fall by up to the factor that sectors were wasted by. What is left is served by the
 caches: every pixel is loaded OC*KH*KW times over, and every weight once for each warp.
 """
 

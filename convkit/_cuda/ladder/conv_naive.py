@@ -3,7 +3,7 @@
 The first thought on a GPU: outputs do not depend on each other, so each gets a thread, which runs
 the loops over channels and taps by itself. Threads are numbered along the channels first, as a matrix
 product in a textbook would be, so neighbours in a warp read the same pixels but filters that lie far
-apart, and write cells that lie a whole plane apart: 32 threads touch 32 cache lines where one or two
+apart, and write cells that lie a whole plane apart: 32 threads touch 32 sectors of 32 bytes where four
 would do. Two loads, of 8 bytes in float32, serve one multiply-add (2 FLOPs): expect the memory
 system to be busy and the arithmetic units to wait.
 """

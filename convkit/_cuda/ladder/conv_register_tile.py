@@ -5,12 +5,13 @@ multiprocessor does 128 multiply-adds a cycle, and loads 32 numbers from there: 
 
 The change: a thread computes TM channels of TN pixels instead of one output. For each k it loads
 TM + TN numbers into registers and does TM*TN multiply-adds, with 8 by 8 a load for four of
-them. The block's tile grows with it, to 128 by 128, so each number from memory serves 128 multiply-adds;
-the tile gets thinner in k, BK = 8, to fit into shared memory. A block's 256 threads fetch it together,
-each a few numbers of both matrices, and the rest is as before.
+them. The block's tile grows with it, to 128 by 128, so each number from memory serves 128 multiply-adds.
+It is thinner in k, BK = 8: four numbers of each matrix for each of the block's 256 threads to fetch. More
+would save barriers, and cost registers, of which there are none to spare. The rest is as before.
 
 Expect several times the speed. The next limits are the shared loads, each of which still brings a single
-number, and that all arithmetic waits while the next tile is fetched.
+number and waits for its bank, and that all arithmetic waits while the next tile is fetched: the sums take so
+many registers that a multiprocessor has no second block to compute with meanwhile.
 """
 
 from functools import cache

@@ -2,16 +2,20 @@
 
 What limited the register tile: for 64 multiply-adds a thread loads 16 numbers from shared memory one by
 one, a quarter as many loads as multiply-adds, and the load units have a quarter of the arithmetic's
-rate: at best both are always busy. And twice a step all threads wait, first for memory, then for the
-slowest reader.
+rate: at best both would always be busy. It is worse, for the pixels of neighbouring threads lie eight apart,
+in four of the 32 banks (banks.py), and each load of theirs takes four cycles. And twice a step all threads
+wait, first for memory, then for the slowest reader.
 
-The change has two parts. Numbers that a thread needs next to each other lie next to each other in shared
-memory, at addresses that 16 divides, so that four floats (or two doubles) come in one load; filters are
-laid out beforehand, so that a block copies its tile of them in such vectors too. And there are two
-buffers: while a thread multiplies out of one, the numbers of the next step are on their way from memory
-into its registers, and then go into the other one. That leaves one barrier a step.
+The change has three parts. Numbers that a thread needs next to each other lie next to each other in shared
+memory, at addresses that 16 divides, so that four floats (or two doubles) come in one load. A thread's eight
+channels and pixels are two such vectors, far apart, and its neighbour's are the next ones, so that the
+threads of a warp meet in no bank. And there are two buffers: while a thread multiplies out of one,
+the numbers of the next step are on their way from memory into its registers, and then go into the other
+one. That leaves one barrier a step. Filters are laid out beforehand, tile by tile, so that neighbouring
+threads copy neighbouring numbers; between memory and registers, numbers still travel one by one.
 
 Expect a step's loads to fall from 16 to 4 a thread, and the arithmetic units to become the limit.
+docs/ladders/gpu_convolution.md counts the cycles.
 
 The kernel knows nothing of strides or of padding: it multiplies filters by the cells that tables name, and
 so computes the gradient for x as well (:mod:`convkit._cuda.reads`).
@@ -22,6 +26,7 @@ from functools import cache
 import numpy as np
 
 from ..reads import Reads, forward
+from ..scalars import larger
 from ..target import ALIGNS, cuda, flat, jit, launch, launch_each, table, workspace
 from ..tiles import QUAD, Tile, tile_for
 
@@ -94,7 +99,7 @@ def kernel_for(dtype: np.dtype, tile: Tile):
         # Where the fetched pixel lies, and which tap and channel of it come next.
         pixel = first_pixel + column
         ch, t = k_first % C, k_first // C
-        th, tw = t // max(TW, 1), t % max(TW, 1)
+        th, tw = t // larger(TW, 1), t % larger(TW, 1)
         if pixel >= pixels:
             pixel, th = 0, TH  # there is no such tap, so it reads zeros
         q = pixel // S
@@ -105,7 +110,7 @@ def kernel_for(dtype: np.dtype, tile: Tile):
             cells[column] = place if first_pixel + column < pixels else -1
         image = (n * G + g) * C * plane
         inside, cell = False, image
-        if th < TH:
+        if th < TH and TW > 0:  # a residue of the stride may meet no tap of the columns
             row, col = rows_of[th, r], cols_of[tw, s]
             inside = row >= 0 and col >= 0
             cell = image + ch * plane + row * XW + col

@@ -4,9 +4,10 @@
 
 The first thought on a GPU: statistics do not depend on each other, so each gets a thread. It walks over its
 M values three times, for the mean, the variance, and the result. Batch norm of 64 channels is then 64
-threads, on a device that runs 270,000, and each has one value of 4 bytes on its way, 700 ns after the
-one before: some 0.4 GB/s of 4,300. Where there are statistics enough, in a layer norm, neighbours in a warp
-read cells a row apart, and of each 32 bytes that memory sends, 4 are used at a time.
+threads, on a device that runs 270,000, and each has one load on its way. A load brings 32 bytes, which are
+the thread's next eight values, and takes some 700 ns: 64 threads get 3 GB/s at most, of 4,300. Where
+there are statistics enough, in a layer norm, neighbours in a warp read cells a row apart, and of each 32
+bytes that memory sends, 4 are used at a time.
 
 Values are counted from the first one, so that equal values differ from their mean by exactly 0.
 """

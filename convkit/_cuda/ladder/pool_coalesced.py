@@ -10,7 +10,7 @@ loads one after the other, with 4 bytes on their way.
 """
 
 from ..target import cuda, flat, jit, launch_each, table
-from ..windows import average, largest, largest_at
+from ..windows import are_wide, average, largest, largest_at, wide_average
 
 __all__ = ["avg_pool2d", "max_pool2d", "max_pool2d_indices"]
 
@@ -32,7 +32,7 @@ def _rung(of_window):
     return pool_coalesced
 
 
-_average, _largest = _rung(average), _rung(largest)
+_average, _wide_average, _largest = _rung(average), _rung(wide_average), _rung(largest)
 
 
 @jit
@@ -49,7 +49,8 @@ def _largest_at(y, indices, x, h_windows, w_windows, P, IH, IW):
 
 def avg_pool2d(y, x, h_windows, w_windows):
     """Average the windows of x (P, IH, IW) into y (P, OH, OW)."""
-    launch_each(_average, y.size, flat(y), flat(x), table(h_windows), table(w_windows), *x.shape)
+    kernel = _wide_average if are_wide(h_windows, w_windows) else _average
+    launch_each(kernel, y.size, flat(y), flat(x), table(h_windows), table(w_windows), *x.shape)
 
 
 def max_pool2d(y, x, h_windows, w_windows):

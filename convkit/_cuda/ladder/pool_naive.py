@@ -9,7 +9,7 @@ brings is thrown away, or must wait in a cache until other warps ask for it.
 """
 
 from ..target import cuda, flat, jit, launch_each, table
-from ..windows import average, largest
+from ..windows import are_wide, average, largest, wide_average
 
 __all__ = ["avg_pool2d", "max_pool2d"]
 
@@ -31,12 +31,13 @@ def _rung(of_window):
     return pool_naive
 
 
-_average, _largest = _rung(average), _rung(largest)
+_average, _wide_average, _largest = _rung(average), _rung(wide_average), _rung(largest)
 
 
 def avg_pool2d(y, x, h_windows, w_windows):
     """Average the windows of x (P, IH, IW) into y (P, OH, OW)."""
-    launch_each(_average, y.size, flat(y), flat(x), table(h_windows), table(w_windows), *x.shape)
+    kernel = _wide_average if are_wide(h_windows, w_windows) else _average
+    launch_each(kernel, y.size, flat(y), flat(x), table(h_windows), table(w_windows), *x.shape)
 
 
 def max_pool2d(y, x, h_windows, w_windows):

@@ -8,13 +8,19 @@ A cell comes from memory once, along with its neighbours, whatever the windows' 
 What to expect: memory's speed where windows are as far apart as they are wide. An H200 has time for 7.8
 instructions while a byte travels; the 20 bytes an output of 2x2, stride 2, leave time for 150. For 3x3,
 stride 1, there are 8 bytes and time for 62, with nine cells to look at and 64-bit addresses to work out:
-arithmetic is the limit there. A window too large for shared memory, 78x78 or so, is left to the rung below.
+arithmetic is the limit there.
+
+Two cases are left to others. Where the rows that one output row reads hold more than the 6,144 cells that
+shared memory is given, as 3x3 does on planes wider than 2,048, the rung below does it. And where a plane has
+but a few windows, of hundreds of cells each, there would be less outputs than threads: of averages, a block
+takes a window (see large_windows.py).
 """
 
+from .. import large_windows
 from ..bands import CELLS, bands_of, launch_bands, stage
 from ..scalars import smaller
 from ..target import THREADS, cuda, flat, jit, table
-from ..windows import average, largest, largest_at
+from ..windows import are_wide, average, largest, largest_at, wide_average
 from . import pool_coalesced
 
 __all__ = ["avg_pool2d", "max_pool2d", "max_pool2d_indices"]
@@ -51,7 +57,7 @@ def _rung(of_window):
     return pool_shared
 
 
-_average, _largest = _rung(average), _rung(largest)
+_average, _wide_average, _largest = _rung(average), _rung(wide_average), _rung(largest)
 
 
 @jit
@@ -95,7 +101,11 @@ def _pool(kernel, outputs, x, h_windows, w_windows):
 
 def avg_pool2d(y, x, h_windows, w_windows):
     """Average the windows of x (P, IH, IW) into y (P, OH, OW)."""
-    if not _pool(_average, [y], x, h_windows, w_windows):
+    if large_windows.are_few(h_windows, w_windows):
+        large_windows.avg_pool2d(y, x, h_windows, w_windows)
+        return
+    kernel = _wide_average if are_wide(h_windows, w_windows) else _average
+    if not _pool(kernel, [y], x, h_windows, w_windows):
         pool_coalesced.avg_pool2d(y, x, h_windows, w_windows)
 
 
