@@ -65,7 +65,7 @@ def check_allocation(shape: Sequence[int], itemsize: int, name: str = "output") 
     ValueError
         If the array's size in bytes does not fit 64 bits.
     MemoryError
-        If it is larger than the machine's memory or, inside :func:`room_of`, than that.
+        If it is larger than the machine's memory or, inside ``room_of``, than that.
 
     Examples
     --------
