@@ -296,9 +296,11 @@ def normalize_cases(name: str, N: int, G: int, P: int, S: int, W: int) -> list[C
 def dropout_cases(U: int, B: int, seed: int, threshold: int, scale: float) -> list[Case]:
     name = f"{U}x{B}-{seed:#x}-{threshold:#x}"
     y, mask = Output((U, B), on_reals=2), Output((U,), "bool")
+    kept = np.random.default_rng(U).random(U) * 2**32 >= threshold
     return [
         Case("dropout", name, lambda draw: ([y], [draw((U, B)), seed, threshold, scale])),
-        Case("dropout_mask", name, lambda draw: ([mask], [seed, threshold])),
+        Case("dropout_mask", name, lambda draw: ([y, mask], [draw((U, B)), seed, threshold, scale])),
+        Case("dropout_given", name, lambda draw: ([y], [draw((U, B)), kept, scale])),
     ]
 
 
@@ -334,6 +336,8 @@ CASES: tuple[Case, ...] = tuple(
                 (1009, 1, 12345678901234567890, 2**31, 2.0),
                 (7, 49, 3, 2**30, 1.25),
                 (16, 5, 3, 2**32, 4.0),
+                (67, 2049, 7, 2**31, 2.0),
+                (3, 40000, 8, 2**30, 1.25),
             ],
         ),
     )

@@ -324,18 +324,34 @@ def normalize_given_backward(rng: np.random.Generator, dtype: type) -> Iterator[
 SEED = 2**63 + 12345
 
 
+def _units() -> Iterator[tuple[int, int, int]]:
+    """Return numbers of units, their elements and thresholds; long units are done in pieces of 16384."""
+    for U in (*LENGTHS, 63, 64, 130):
+        for B, threshold in ((1, 2**31), (5, 2**30), (64, 2**31), (1, 2**32), (300, 2**31)):
+            yield U, B, threshold
+    for U, B in ((1, 16383), (2, 16384), (3, 16385), (5, 40000), (67, 5000)):
+        yield U, B, 2**31
+
+
 def dropout(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
     """Units of one element and of several, around the group of 64; a threshold that keeps nothing."""
-    for U in (*LENGTHS, 63, 64, 130):
-        for B, threshold in ((1, 2**31), (5, 2**30), (64, 2**31), (1, 2**32)):
-            x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
-            yield Case([x.shape], [x], options, (*options, U, B))
+    for U, B, threshold in _units():
+        x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
+        yield Case([x.shape], [x], options, (*options, U, B))
 
 
 def dropout_mask(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
-    """The same mask for elements of either type."""
-    for U in (*LENGTHS, 63, 64, 130):
-        yield Case([(U,)], [], (SEED, 2**31), (SEED, 2**31, U), (np.bool_,))
+    """The same, and the mask, which is the same for elements of either type."""
+    for U, B, threshold in _units():
+        x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
+        yield Case([x.shape, (U,)], [x], options, (*options, U, B), (None, np.bool_))
+
+
+def dropout_given(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same units, by masks of which no bit is known."""
+    for U, B, _ in _units():
+        x = whole(rng, (U, B), dtype)
+        yield Case([x.shape], [x, rng.random(U) < 0.5], (2.0,), (2.0, U, B))
 
 
 CASES = {
@@ -362,5 +378,6 @@ CASES = {
         normalize_given_backward,
         dropout,
         dropout_mask,
+        dropout_given,
     )
 }
