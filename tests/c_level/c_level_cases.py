@@ -126,6 +126,12 @@ def _planes(rng: np.random.Generator) -> Iterator[tuple]:
             top, bottom, left, right = (int(p) for p in rng.integers(0, 2 * IW + 3, 4))
             ih_of, iw_of = index_table(IH, top, bottom, mode), index_table(IW, left, right, mode)
             yield P, IH, IW, len(ih_of), len(iw_of), ih_of, iw_of
+    short = (1, 3, 7, 8, 9, 15, 16, 17)  # rows that fit one vector, or nearly; padded, two
+    for IW, OW in [(n, o) for n in short for o in (n, n + 1, 16, 17, 31, 32, 33) if o >= n]:
+        for P, IH, top in ((1, 3, 1), (5, 1, 0), (20, 1, 1), (9, 7, 2)):
+            mode, left = ("zeros", "replicate")[IW % 2], (OW - IW) // 2
+            ih_of, iw_of = index_table(IH, top, 0, mode), index_table(IW, left, OW - IW - left, mode)
+            yield P, IH, IW, len(ih_of), len(iw_of), ih_of, iw_of
 
 
 def pad2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
