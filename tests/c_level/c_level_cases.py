@@ -202,6 +202,7 @@ POOLS = [
     (1, 20, 40, 11, 1, 5),  # overlapping and wide; more rows than a ring holds
     (1, 12, 1100, 9, 2, 4),
     (2, 3, 1030, 3, 4, 1),
+    *((planes, n, n, n, 1, 0) for planes in (1, 5, 17) for n in (2, 3, 4, 7, 13)),  # the whole plane
     (1, 2, 700, 600, 50, 300),  # wider than a buffer
 ]
 
@@ -248,6 +249,7 @@ def max_pool2d_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]
 
 
 CHANNELS = [(N, C, S) for N, C in ((1, 1), (2, 5), (1, 33)) for S in (*LENGTHS, 511, 512, 513)]
+CHANNELS += [(2, C, S) for C in (4, 100, 513) for S in (1, 2, 7, 256, 257)]
 
 
 def channel_mean(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
