@@ -158,7 +158,13 @@ UNFOLDS = [
     *((1, 2, 4, width, 3, 3, 1, 1, 1, "zeros") for width in LENGTHS),  # as wide as the image
     *((2, 1, 3, width + 2, 1, 3, 1, 1, 0, "zeros") for width in LENGTHS),
     *((1, 1, 5, width + 3, 2, 2, 2, 1, 0, "zeros") for width in LENGTHS),
-    *((1, 2, 6, width, 3, 3, S, 1, p, "zeros") for width in LENGTHS for S in (2, 3) for p in (0, 1) if width > 2),
+    *(
+        (1, 2, 6, width, 3, 3, S, 1, p, "zeros")
+        for width in LENGTHS
+        for S in (2, 3)
+        for p in (0, 1)
+        if width > 2
+    ),
     *((2, 1, 5, 9, 2, 3, S, D, 2, "zeros") for S in (2, 3, 4, 5) for D in (1, 2, 3)),
     (1, 1, 3, 1400, 3, 5, 2, 1, 2, "zeros"),  # more columns than are gathered at a time
     (2, 3, 7, 40, 3, 2, 1, 3, 2, "zeros"),
