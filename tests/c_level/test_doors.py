@@ -300,9 +300,9 @@ def test_windows_that_go_back_or_outside_are_refused(op, name):
     kernel(**arrays, **tables)
     with pytest.raises(ValueError, match=rf"{name}\[1\] must not start before {name}\[0\], got 5 after 6"):
         kernel(**arrays, **tables | {name: tables[name][::-1].copy()})
+    beyond = tables[name].copy()
+    beyond[6, 1] = 8
     with pytest.raises(ValueError, match=rf"{name}\[6\] must hold cells from 0 to 6, got 6 to 8"):
-        beyond = tables[name].copy()
-        beyond[6, 1] = 8
         kernel(**arrays, **tables | {name: beyond})
 
 
