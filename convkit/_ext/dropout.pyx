@@ -60,7 +60,9 @@ cdef inline void prefetch_group(const real *x) noexcept nogil:
         prefetch(<const char *> x + AHEAD + i*LINE)
 
 
-cdef inline void mask_of(uint8_t *mask, Py_ssize_t n, const uint32_t *bits, uint32_t threshold) noexcept nogil:
+cdef inline void mask_of(
+    uint8_t *mask, Py_ssize_t n, const uint32_t *bits, uint32_t threshold
+) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         mask[i] = bits[i] >= threshold

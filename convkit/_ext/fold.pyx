@@ -8,8 +8,8 @@ one order for all cells, and x is written once. Every tap is then a stream of it
 prefetched. At stride 2 every other cell of a row, a *phase* of it, is reached by the same taps, by
 outputs one after another; so two phases are gathered side by side and then interleaved. That pays for
 rows longer than a vector, not at stride 3, and not where large windows come from memory in more streams
-than the hardware follows. Elsewhere cols are scattered. A plane is one thread's, and stays in the cache. Sums are in the arrays' precision: KH*KW - 1
-roundings, or more where padding repeats cells.
+than the hardware follows. Elsewhere cols are scattered. A plane is one thread's, and stays in the cache.
+Sums are in the arrays' precision: KH*KW - 1 roundings, or more where padding repeats cells.
 """
 
 cimport numpy as cnp

@@ -1,8 +1,8 @@
 """Window tables: a row ``(start, stop, divisor)``, or ``(start, stop, step)``, for each output of an axis.
 
-Windows never start before the one in front of them. Nearly all outputs of a pooling have windows of one size at one distance;
-only the first and the last ones are clipped by the edge. `find_run` finds that regular stretch, for
-which kernels have a faster way.
+Windows never start before the one in front of them. Nearly all outputs of a pooling have windows of one
+size at one distance; only the first and the last ones are clipped by the edge. `find_run` finds that
+regular stretch, for which kernels have a faster way.
 """
 
 cimport numpy as cnp
