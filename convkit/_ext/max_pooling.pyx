@@ -5,8 +5,9 @@
 Bound by memory where windows are small; (KH - 1) + (KW - 1) comparisons an output, since a maximum is
 separable. The three ways are those of average pooling: in registers, small planes in lanes, and
 anything else through a buffer. There, wide windows without steps take three comparisons an output, two
-to prepare and one to use the maximum from the window's start to the end of a block as wide as the window, and from the
-beginning of the next block to the window's end. Maxima do not round: results are exact.
+to prepare and one to use: the maximum from the window's start to the end of a block as wide as the
+window, and from the beginning of the next block to the window's end. Maxima do not round: results are
+exact.
 
 NaN costs a comparison and a masked move beside each hardware maximum, which forgets NaNs.
 """
