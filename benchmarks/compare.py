@@ -50,6 +50,16 @@ STREAMING_OPS = [
     "im2col",
     "col2im",
 ]
+# What else the streaming operations are; `streaming` runs these too, `overhead` does not.
+MORE_OPS = [
+    *(f"pool_backward {kind} {v}" for kind in ("avg", "max") for v in POOLS),
+    *(f"adaptive_avg_pool2d {size}" for size in (1, 7)),
+    "channel_mean",
+    *("instance_norm", "group_norm", "layer_norm"),
+    *(f"pad_backward {v}" for v in ("constant", "reflect", "replicate")),
+    *("dropout mask", "dropout2d", "dropout_rows", "dropout_backward"),
+    *("im2col /2", "col2im /2"),
+]
 
 # Seconds of a turn, at one thread and at more, where the calls must outlast the scheduler's moves.
 LEAST = (2e-3, 10e-3)
@@ -105,7 +115,8 @@ def check_equal(name: str, ours: list[np.ndarray], theirs: list[np.ndarray], tol
     """Compare two streaming results; `tolerance` is relative to the largest number of the result."""
     for a, b in zip(ours, theirs, strict=True):
         limit = tolerance * float(np.max(np.abs(b))) if tolerance else 0.0
-        if a.shape != b.shape or not np.max(np.abs(a - b.reshape(a.shape)), initial=0.0) <= limit:
+        near = a.shape == b.shape and np.max(np.abs(np.subtract(a, b, dtype=float)), initial=0.0) <= limit
+        if not near:
             raise WrongResult(f"{name}: convkit and its reference disagree by more than {limit:.3g}")
 
 
@@ -216,7 +227,7 @@ def compare_streaming(args: argparse.Namespace) -> dict[str, Any]:
     print(f"ratios are {args.peer} / convkit on {args.threads} thread(s)\n")
     head = ("operation", "shape", args.peer, "convkit", "ratio", "min", "max", "GB/s", "of copy", "kernel")
     print("{:<24} {:>16} {:>9} {:>9} {:>6} {:>6} {:>6} {:>6} {:>8}  {}".format(*head))
-    ops = [op for op in STREAMING_OPS if args.only in op]
+    ops = [op for op in STREAMING_OPS + MORE_OPS if args.only in op]
     rows = []
     with both_sides(args.peer, args.threads, how) as (peer, ours):
         for op in ops:
@@ -233,12 +244,15 @@ def compare_streaming(args: argparse.Namespace) -> dict[str, Any]:
 def stream_row(case: StreamCase, peer: Any, ours: Any, args: argparse.Namespace) -> dict[str, Any]:
     mine, theirs = ours.load(case), peer.load(case)
     name = f"{case.op} on {case.shape}"
-    if case.op == "dropout":  # another generator, so another mask: ours is checked by its own reference
+    op, _, variant = case.op.partition(" ")
+    if op in ("dropout", "dropout2d", "dropout_rows"):  # another generator: ours is checked by its reference
         x, _ = case.arrays()
-        check_equal(name, mine, [convkit.dropout(x, 0.5, seed=1, backend="reference")], 0)
+        drop = getattr(convkit, op)
+        right = drop(x, 0.5, seed=1, return_mask=variant == "mask", backend="reference")
+        check_equal(name, mine, list(right) if variant == "mask" else [right], 0)
     else:
-        tolerance = 0 if case.op.startswith(("max", "pad", "im2col")) else 32 * float(EPS)
-        check_equal(name, mine, theirs, tolerance)
+        exact = op in ("max_pool2d", "max_pool2d_indices", "pad", "im2col", "dropout_backward")
+        check_equal(name, mine, theirs, 0 if exact else 32 * float(EPS))
     turns = take_turns(peer.time, ours.time, args.turns, least=LEAST[args.threads > 1])
     x, _ = case.arrays()
     moved = bytes_moved(case, x, mine)
@@ -271,7 +285,24 @@ def bytes_moved(case: StreamCase, x: np.ndarray, results: list[np.ndarray]) -> i
         return 3 * x.nbytes  # two read, one written
     if case.op == "col2im":
         return 10 * x.nbytes  # nine columns a pixel
+    if case.op == "col2im /2":
+        return x.nbytes + 9 * x.nbytes // 4
+    if case.op.startswith(("pool_backward", "pad_backward")):
+        return written + gradient_bytes(case)
+    if case.op == "dropout_backward":
+        return x.nbytes + written + x.size  # and a byte of mask
     return x.nbytes + written
+
+
+def gradient_bytes(case: StreamCase) -> int:
+    """Return the bytes that a gradient of padding or pooling reads: dy, and the indices of maxima."""
+    *planes, H, W = case.shape
+    if case.op.startswith("pad"):
+        return int(np.prod(planes)) * (H + 2) * (W + 2) * 4
+    _, kind, variant = case.op.split(" ", 2)
+    k, s, p = POOLS[variant]
+    cells = int(np.prod(planes)) * ((H + 2 * p - k) // s + 1) * ((W + 2 * p - k) // s + 1)
+    return cells * (12 if kind == "max" else 4)
 
 
 def compare_overhead(args: argparse.Namespace) -> dict[str, Any]:

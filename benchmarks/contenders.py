@@ -106,6 +106,24 @@ def _our_stream(case: StreamCase, how: dict[str, str]) -> Contender:
         k, s, p = POOLS[variant]
         y = np.empty_like(convkit.max_pool2d(x, k, s, p))
         return lambda: convkit.max_pool2d(x, k, s, p, return_indices=True, **how, **into(y))
+    if op == "pool_backward":
+        kind, k, s, p = variant.partition(" ")[0], *POOLS[variant.partition(" ")[2]]
+        if kind == "avg":
+            dy, y = _gradient(convkit.avg_pool2d(x, k, s, p)), np.empty_like(x)
+            return lambda: convkit.avg_pool2d_backward(dy, x, k, s, p, **how, **into(y))
+        largest, indices = convkit.max_pool2d(x, k, s, p, return_indices=True)
+        dy, y = _gradient(largest), np.empty_like(x)
+        return lambda: convkit.max_pool2d_backward(dy, x, k, s, p, indices=indices, **how, **into(y))
+    if op == "adaptive_avg_pool2d":
+        y = np.empty_like(convkit.adaptive_avg_pool2d(x, int(variant)))
+        return lambda: convkit.adaptive_avg_pool2d(x, int(variant), **how, **into(y))
+    if op == "channel_mean":
+        return lambda: convkit.channel_mean(x, **how)
+    if op == "pad_backward":
+        dy, y = _gradient(convkit.pad(x, (1, 1, 1, 1))), np.empty_like(x)
+        return lambda: convkit.pad_backward(dy, x, (1, 1, 1, 1), PADS[variant], **how, **into(y))
+    if op in ("instance_norm", "group_norm", "layer_norm"):
+        return _our_norm(op, x, weight, bias, how, into(np.empty_like(x)))
     if op == "pad":
         y = np.empty_like(convkit.pad(x, (1, 1, 1, 1)))
         return lambda: convkit.pad(x, (1, 1, 1, 1), PADS[variant], **how, **into(y))
@@ -118,16 +136,51 @@ def _our_stream(case: StreamCase, how: dict[str, str]) -> Contender:
         y = np.empty_like(x)
         training = variant == "training"
         return lambda: convkit.batch_norm(x, mean, var, weight, bias, training, **how, **into(y))
-    if op == "dropout":
-        y = np.empty_like(x)
-        return lambda: convkit.dropout(x, 0.5, seed=1, **how, **into(y))
+    if op == "dropout_backward":
+        mask, y = np.random.default_rng(1).random(x.shape) < 0.5, np.empty_like(x)
+        return lambda: convkit.dropout_backward(x, 0.5, mask=mask, **how, **into(y))
+    if op in ("dropout", "dropout2d", "dropout_rows"):
+        drop, told, y = getattr(convkit, op), variant == "mask", np.empty_like(x)
+        return lambda: drop(x, 0.5, seed=1, return_mask=told, **how, **into(y))
     if op == "im2col":
-        cols = np.empty_like(convkit.im2col(x, 3, padding=1))
-        return lambda: convkit.im2col(x, 3, padding=1, **how, **into(cols))
+        cols = np.empty_like(convkit.im2col(x, 3, padding=1, stride=_stride(variant)))
+        return lambda: convkit.im2col(x, 3, padding=1, stride=_stride(variant), **how, **into(cols))
     if op == "col2im":
-        cols, y = convkit.im2col(x, 3, padding=1), np.empty_like(x)
-        return lambda: convkit.col2im(cols, x.shape[2:], 3, padding=1, **how, **into(y))
+        cols, y = convkit.im2col(x, 3, padding=1, stride=_stride(variant)), np.empty_like(x)
+        return lambda: convkit.col2im(
+            cols, x.shape[2:], 3, padding=1, stride=_stride(variant), **how, **into(y)
+        )
     raise ValueError(f"no such streaming operation: {case.op!r}")
+
+
+def _gradient(y: np.ndarray) -> np.ndarray:
+    """Return a gradient for y, the same on both sides."""
+    return np.random.default_rng(2).standard_normal(y.shape).astype(np.float32)
+
+
+def _stride(variant: str) -> int:
+    return int(variant.removeprefix("/") or 1)
+
+
+GROUPS = {64: 32, 512: 32, 3: 3}
+"""The groups of group norm, by the number of channels."""
+
+
+def _our_norm(
+    op: str,
+    x: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray,
+    how: dict[str, str],
+    into: dict[str, np.ndarray],
+) -> Contender:
+    import convkit
+
+    if op == "instance_norm":
+        return lambda: convkit.instance_norm(x, weight=weight, bias=bias, **how, **into)
+    if op == "group_norm":
+        return lambda: convkit.group_norm(x, GROUPS[x.shape[1]], weight, bias, **how, **into)
+    return lambda: convkit.layer_norm(x, x.shape[-1:], **how, **into)
 
 
 # --- PyTorch -------------------------------------------------------------------------------
@@ -167,6 +220,32 @@ def _torch_stream(case: StreamCase) -> Contender:
     if op == "max_pool2d_indices":
         k, s, p = POOLS[variant]
         return lambda: functional.max_pool2d(x, k, s, p, return_indices=True)
+    if op == "pool_backward":
+        kind, k, s, p = variant.partition(" ")[0], *POOLS[variant.partition(" ")[2]]
+        if kind == "avg":
+            dy = torch.from_numpy(_gradient(functional.avg_pool2d(x, k, s, p).numpy()))
+            back = torch.ops.aten.avg_pool2d_backward
+            return lambda: back(dy, x, [k, k], [s, s], [p, p], False, True, None)
+        y, indices = functional.max_pool2d(x, k, s, p, return_indices=True)
+        dy, back = torch.from_numpy(_gradient(y.numpy())), torch.ops.aten.max_pool2d_with_indices_backward
+        return lambda: back(dy, x, [k, k], [s, s], [p, p], [1, 1], False, indices)
+    if op == "adaptive_avg_pool2d":
+        return lambda: functional.adaptive_avg_pool2d(x, int(variant))
+    if op == "channel_mean":
+        return lambda: x.mean(1)
+    if op == "pad_backward":
+        dy = torch.from_numpy(_gradient(functional.pad(x, (1, 1, 1, 1)).numpy()))
+        if variant == "constant":  # the gradient is a crop
+            return lambda: functional.pad(dy, (-1, -1, -1, -1))
+        names = {"reflect": "reflection_pad2d_backward", "replicate": "replication_pad2d_backward"}
+        back = getattr(torch.ops.aten, names[variant])
+        return lambda: back(dy, x, [1, 1, 1, 1])
+    if op == "instance_norm":
+        return lambda: functional.instance_norm(x, weight=weight, bias=bias)
+    if op == "group_norm":
+        return lambda: functional.group_norm(x, GROUPS[x.shape[1]], weight, bias)
+    if op == "layer_norm":
+        return lambda: functional.layer_norm(x, x.shape[-1:])
     if op == "pad":
         return lambda: functional.pad(x, (1, 1, 1, 1), PADS[variant])
     if op == "batch_norm":
@@ -179,13 +258,22 @@ def _torch_stream(case: StreamCase) -> Contender:
             )
         training = variant == "training"
         return lambda: functional.batch_norm(x, mean, var, weight, bias, training)
+    if op == "dropout_backward":
+        mask = torch.from_numpy(np.random.default_rng(1).random(array.shape) < 0.5)
+        return lambda: torch.ops.aten.native_dropout_backward(x, mask, 2.0)
     if op == "dropout":
+        if variant == "mask":
+            return lambda: torch.native_dropout(x, 0.5, True)
         return lambda: functional.dropout(x, 0.5)
+    if op == "dropout2d":
+        return lambda: functional.dropout2d(x, 0.5)
+    if op == "dropout_rows":  # PyTorch has no function for it
+        return lambda: x * (torch.rand(len(x), 1, 1, 1) >= 0.5) * 2.0
     if op == "im2col":
-        return lambda: functional.unfold(x, 3, padding=1)
+        return lambda: functional.unfold(x, 3, padding=1, stride=_stride(variant))
     if op == "col2im":
-        cols = functional.unfold(x, 3, padding=1)
-        return lambda: functional.fold(cols, x.shape[2:], 3, padding=1)
+        cols = functional.unfold(x, 3, padding=1, stride=_stride(variant))
+        return lambda: functional.fold(cols, x.shape[2:], 3, padding=1, stride=_stride(variant))
     raise ValueError(f"no such streaming operation: {case.op!r}")
 
 

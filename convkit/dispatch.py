@@ -14,7 +14,8 @@ The signatures
 --------------
 Index tables come from :mod:`convkit.geometry`: ``ih_of[oh*SH + kh*DH]`` is the input row that
 output row ``oh`` reads at tap ``kh``, or -1 for a zero; ``iw_of`` likewise for columns. A window
-table has a row ``(start, stop, divisor)``, or ``(start, stop, step)`` for max pooling, per output.
+table has a row ``(start, stop, divisor)``, or ``(start, stop, step)`` for max pooling, per output;
+starts never decrease.
 Where memory is just a stack of planes, its leading axes are folded into one, ``P``::
 
     conv2d            (y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
@@ -50,7 +51,8 @@ Where memory is just a stack of planes, its leading axes are folded into one, ``
         layer norm (1, rows, D, 1) with W = 1.
 
     dropout           (y, x, seed, threshold, scale)                x, y (U, B): U units kept or dropped
-    dropout_mask      (mask, seed, threshold)                       mask (U,) of bool, True where kept
+    dropout_mask      (y, mask, x, seed, threshold, scale)          mask (U,) of bool, True where kept
+    dropout_given     (y, x, mask, scale)
 
         Unit u is kept if its 32 random bits are >= threshold, an int in [0, 2**32]. They are word
         (u // 16) % 4 of Philox4x32-10 at counter (u // 64)*16 + u % 16 (low word first, upper two

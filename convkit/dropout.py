@@ -331,24 +331,18 @@ def _dropout(
     if not flag(training, "training"):
         p = 0.0
     y = output(x.shape, x.dtype, out, (x,))
-    kernel = pick("dropout", *choice)
+    kernel = pick("dropout_mask" if with_mask else "dropout", *choice)
+    mask = full((units[0],), p < 1, np.bool_) if with_mask else None
     if p == 0:
         copy(y, x)
     elif p == 1:
         fill(y, 0)  # not 0 * x, which is NaN for an infinite x
-    elif x.size:
+    elif x.size and mask is None:
         kernel(y.reshape(units), x.reshape(units), seed, _threshold(p), 1 / (1 - p))
+    elif x.size:
+        kernel(y.reshape(units), mask, x.reshape(units), seed, _threshold(p), 1 / (1 - p))
     y = finish(y, out)
-    if not with_mask:
-        return y
-    return Dropout(y, _mask(units[0], p, seed, choice[0]).reshape(mask_shape))
-
-
-def _mask(units: int, p: float, seed: int, backend: str) -> np.ndarray:
-    mask = full((units,), p < 1, np.bool_)
-    if 0 < p < 1 and units:
-        pick("dropout_mask", backend)(mask, seed, _threshold(p))
-    return mask
+    return y if mask is None else Dropout(y, mask.reshape(mask_shape))
 
 
 def _backward(
@@ -372,12 +366,10 @@ def _backward(
     if mask.shape != mask_shape:
         raise ValueError(f"mask must have shape {mask_shape}, got {mask.shape}")
     grad_x = output(grad_y.shape, grad_y.dtype, out, (grad_y, mask))
+    kernel = pick("dropout_given", *choice)
     if p == 1:
         fill(grad_x, 0)
-    elif here() is not None:
-        here().scaled_where(grad_x, grad_y, mask, 1 / (1 - p))
-    else:
-        grad_x.fill(0)
-        with np.errstate(over="ignore"):  # a gradient may be infinite, as a kernel's would
-            np.multiply(grad_y, grad_y.dtype.type(1 / (1 - p)), out=grad_x, where=mask)
+    elif grad_x.size:
+        mask = np.ascontiguousarray(mask) if here() is None else here().indices(mask)
+        kernel(grad_x.reshape(units), grad_y.reshape(units), mask.reshape(units[0]), 1 / (1 - p))
     return finish(grad_x, out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import inf, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,8 @@ from .border import filled, seen
 from .dispatch import pick
 
 __all__ = ["pad", "pad_backward"]
+
+LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class _Plan(NamedTuple):
@@ -88,7 +90,8 @@ def pad(
     Raises
     ------
     ValueError
-        For an unknown mode, a border that the mode cannot make, or a crop that leaves nothing.
+        For an unknown mode, a border that the mode cannot make, a crop that leaves nothing, or a finite
+        `value` that would be infinite in x's type.
     TypeError
         If x is not a float32 or float64 array.
 
@@ -103,6 +106,8 @@ def pad(
     x = operand(x, "x")
     plan = _plan(x.shape, key(padding, "padding"), mode)
     value = number(value, "value")
+    if LARGEST_FLOAT32 < abs(value) < inf and x.dtype == np.float32:
+        raise ValueError(f"value must be finite in {x.dtype}, the type of x, got {value}")
     kernel = pick("pad2d", backend, algorithm)
     if out is None and (small := filled(kernel, x, plan, (value,), SMALL)) is not None:
         return small

@@ -212,6 +212,10 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("dropout_mask", "cython", "direct", "dropout:dropout_mask"),
     Kernel("dropout_mask", "numba", "direct", "dropout:dropout_mask"),
     Kernel("dropout_mask", "cuda", "direct", "dropout:dropout_mask"),
+    Kernel("dropout_given", "reference", "direct", "dropout:dropout_given"),
+    Kernel("dropout_given", "cython", "direct", "dropout:dropout_given"),
+    Kernel("dropout_given", "numba", "direct", "dropout:dropout_given"),
+    Kernel("dropout_given", "cuda", "direct", "dropout:dropout_given"),
 )
 """Rungs of a ladder stand in its order, ``direct`` behind them."""
 

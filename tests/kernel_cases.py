@@ -220,6 +220,10 @@ def max_pool_cases(name: str, P: int, windows: Sequence[np.ndarray], size: tuple
     ]
 
 
+# A window that is the plane: fewer cells than a vector, and steps of several vectors with a tail
+WHOLE = [((h, w), (1, 1)) for h, w in ((1, 1), (1, 3), (3, 5), (7, 7), (13, 11), (14, 14))]
+
+
 def pool_cases() -> list[Case]:
     cases = []
     for name, P, size, k, s, p, d, ceil_mode in POOLS:
@@ -229,10 +233,14 @@ def pool_cases() -> list[Case]:
             cases += avg_pool_cases(f"{name}-{'padded' if include else 'real'}", P, windows, size)
         windows = [max_pool_windows(*axis, d, ceil_mode) for axis in axes]
         cases += max_pool_cases(name, P, windows, size)
-    for size, o in (((5, 7), (3, 2)), ((17, 1), (5, 1)), ((3, 4), (7, 4)), ((16, 49), (1, 1))):
+    for size, o in (((5, 7), (3, 2)), ((17, 1), (5, 1)), ((3, 4), (7, 4)), ((16, 49), (1, 1)), *WHOLE):
         name = f"adaptive-{size}-{o}".replace(" ", "")
         cases += avg_pool_cases(name, 3, [*map(adaptive_windows, size, o)], size)
     return cases
+
+
+# Few pixels and many channels, which lie side by side, and what is left over of them
+CHANNELS = [(1, 1, 1), (2, 3, 5), (3, 7, 17), (1, 64, 49), (2, 5, 47), (2, 523, 1), (3, 67, 3), (1, 13, 211)]
 
 
 def channel_mean_cases(N: int, C: int, S: int) -> list[Case]:
@@ -298,9 +306,11 @@ def normalize_cases(name: str, N: int, G: int, P: int, S: int, W: int) -> list[C
 def dropout_cases(U: int, B: int, seed: int, threshold: int, scale: float) -> list[Case]:
     name = f"{U}x{B}-{seed:#x}-{threshold:#x}"
     y, mask = Output((U, B), on_reals=2), Output((U,), "bool")
+    kept = np.random.default_rng(U).random(U) * 2**32 >= threshold
     return [
         Case("dropout", name, lambda draw: ([y], [draw((U, B)), seed, threshold, scale])),
-        Case("dropout_mask", name, lambda draw: ([mask], [seed, threshold])),
+        Case("dropout_mask", name, lambda draw: ([y, mask], [draw((U, B)), seed, threshold, scale])),
+        Case("dropout_given", name, lambda draw: ([y], [draw((U, B)), kept, scale])),
     ]
 
 
@@ -310,7 +320,7 @@ CASES: tuple[Case, ...] = tuple(
         itertools.starmap(grad_b_case, [(1, 1, 1, 1), (2, 7, 5, 3), (3, 9, 16, 17), (1, 3, 47, 49)]),
         *itertools.starmap(pad_cases, PADS),
         pool_cases(),
-        *itertools.starmap(channel_mean_cases, [(1, 1, 1), (2, 3, 5), (3, 7, 17), (1, 64, 49), (2, 5, 47)]),
+        *itertools.starmap(channel_mean_cases, CHANNELS),
         *itertools.starmap(
             normalize_cases,
             [
@@ -339,6 +349,8 @@ CASES: tuple[Case, ...] = tuple(
                 (1009, 1, 12345678901234567890, 2**31, 2.0),
                 (7, 49, 3, 2**30, 1.25),
                 (16, 5, 3, 2**32, 4.0),
+                (67, 2049, 7, 2**31, 2.0),
+                (3, 40000, 8, 2**30, 1.25),
             ],
         ),
     )

@@ -102,6 +102,9 @@ PADS = [
     (2, (5, 17), ((-1, 2), (3, -4)), "zeros", -1.0),  # negative padding crops
     (1, (4, 48), ((-2, -1), (-7, 0)), "zeros", 0.0),
     (17, (1, 1), ((1, 0), (0, 2)), "replicate", 0.0),
+    *((33, (7, 7), (pads, pads), mode, 2.5) for pads in ((1, 1), (2, 2)) for mode in PADDING_MODES),
+    (40, (2, 1), ((0, 1), (1, 1)), "zeros", -1.0),
+    (5, (3, 8), ((-1, 0), (-3, 2)), "zeros", 7.0),
     *(
         (P, size, pads, mode, 0.0)
         for mode in PADDING_MODES[1:]

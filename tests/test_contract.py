@@ -345,3 +345,12 @@ def test_a_dropped_value_is_zero_even_if_it_was_infinite(kernel, dtype):
     y = np.empty_like(x)
     load(kernel)(y, x, 1, 2**32, np.inf)
     assert_equal(y, np.zeros_like(x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@kernels_of("dropout_given")
+def test_a_dropped_value_is_zero_by_a_mask_too(kernel, dtype):
+    x = np.resize(np.array([np.inf, np.nan, -np.inf, 1.0], dtype), (65, 1))
+    y, mask = np.empty_like(x), np.arange(65) % 4 == 3
+    load(kernel)(y, x, mask, 2.0)
+    assert_equal(y, np.where(mask, 2.0, 0.0).astype(dtype)[:, None])  # the mask keeps the ones

@@ -11,7 +11,7 @@ from geometries import inner, integers, reals
 import convkit
 from convkit import dispatch
 
-pytestmark = on_every_backend("dropout", "dropout_mask")
+pytestmark = on_every_backend("dropout", "dropout_mask", "dropout_given")
 
 FORMS = {
     "elements": (convkit.dropout, convkit.dropout_backward, (2, 3, 4, 5)),
@@ -80,6 +80,18 @@ def test_rule_22_the_gradient_reuses_the_mask(forward, backward, mask_shape, p):
     assert_close(by_seed, by_mask, eps * np.abs(by_mask))
     bound = 2 * eps * inner(np.abs(x), np.abs(by_mask)) if p == 0.25 else 0.0
     assert abs(inner(y, grad_y) - inner(x, by_mask)) <= bound
+
+
+@every_form
+def test_any_layout_of_a_mask_will_do(forward, backward, mask_shape):
+    mask = np.random.default_rng(3).random(mask_shape) < 0.5
+    want = backward(X, 0.5, mask=mask)
+    assert_equal(want, np.where(mask, 2 * X, 0.0))
+    turned = np.asfortranarray(np.repeat(mask, 2, axis=0))[::2]
+    assert not turned.flags.c_contiguous or turned.size == 2
+    assert_equal(backward(X, 0.5, mask=turned), want)
+    mask.flags.writeable = False
+    assert_equal(backward(X, 0.5, mask=mask), want)
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.9])

@@ -119,3 +119,12 @@ def test_rule_34_any_number_of_leading_axes():
     assert padded.shape == (2, 3, 2, 7, 6)
     for i in np.ndindex(2, 3, 2):
         assert_equal(padded[i], convkit.pad(x[i], (1, 0, 2, 1), "reflect"))
+
+
+def test_a_finite_value_stays_finite():
+    """semantics.md, rule 31: no silent cast."""
+    x = np.ones(2, np.float32)
+    with pytest.raises(ValueError, match=r"value must be finite in float32, the type of x, got 1e\+300"):
+        convkit.pad(x, (1, 0), value=1e300)
+    assert convkit.pad(x, (1, 0), value=-np.inf)[0] == -np.inf
+    assert convkit.pad(x.astype(float), (1, 0), value=1e300)[0] == 1e300

@@ -68,7 +68,7 @@ def test_more_units_do_not_change_the_first():
 def test_the_threshold_is_the_first_value_kept():
     bits = random_bits(11, 50)
     for kept, threshold in ((True, int(bits[20])), (False, int(bits[20]) + 1)):
-        mask = np.empty(50, bool)
-        dropout_mask(mask, 11, threshold)
+        y, mask = np.empty((50, 1)), np.empty(50, bool)
+        dropout_mask(y, mask, np.ones((50, 1)), 11, threshold, 1.0)
         assert mask[20] == kept
         assert_equal(mask, np.array([b >= threshold for b in bits.tolist()]))

@@ -278,16 +278,19 @@ def test_normalize_gradients(shape, W, given):
 
 def test_dropout_keeps_whole_units():
     x = integers(1000, 3) + 10.0
-    mask = np.empty(1000, bool)
-    dropout.dropout_mask(mask, 5, 2**30)
+    y, mask = np.empty(x.shape), np.empty(1000, bool)
+    dropout.dropout_mask(y, mask, x, 5, 2**30, 1.25)
     want = np.array([row * 1.25 if kept else row * 0.0 for row, kept in zip(x, mask, strict=True)])
+    assert_equal(y, want)
     assert_equal(call(dropout.dropout, x.shape, x, 5, 2**30, 1.25), want)
+    assert_equal(call(dropout.dropout_given, x.shape, x, mask, 1.25), want)
     assert 650 < np.count_nonzero(mask) < 850  # 3/4 of them, give or take seven standard deviations
 
 
 @pytest.mark.parametrize(("threshold", "kept"), [(0, True), (2**32, False)])
 def test_dropout_of_nothing_and_of_everything(threshold, kept):
     """semantics.md, rule 22."""
-    mask = np.full(200, not kept)
-    dropout.dropout_mask(mask, 0, threshold)
+    y, mask = np.empty((200, 1)), np.full(200, not kept)
+    dropout.dropout_mask(y, mask, np.ones((200, 1)), 0, threshold, 1.0)
     assert_equal(mask, np.full(200, kept))
+    assert_equal(y, mask[:, None].astype(float))

@@ -36,7 +36,6 @@ __all__ = [
     "operand",
     "output",
     "overlap",
-    "scaled_where",
     "writeable",
 ]
 
@@ -94,13 +93,6 @@ def _move(running, batch, factor, scale):
 
 
 @jit
-def _scale_where(y, x, mask, factor, repeats):
-    """Multiply the cells whose unit the mask keeps; `repeats` cells are a unit."""
-    for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
-        y[i] = x[i] * factor if mask[i // repeats] else 0
-
-
-@jit
 def _mean_of_rows(y, x):
     for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         acc = x[0, i]
@@ -127,7 +119,7 @@ def operand(x: Any, name: str) -> Any:
 
 
 def indices(x: Any) -> Any:
-    """Return an array of int64 as a contiguous one."""
+    """Return an array, of int64 or bool, as a contiguous one."""
     return x if x.is_c_contiguous() else copied(x)
 
 
@@ -269,10 +261,3 @@ def mean_of_rows(x: Any) -> Any:
     means = empty(x.shape[1:], np.float64)
     launch_each(_mean_of_rows, means.size, means, x)
     return means
-
-
-def scaled_where(y: Any, x: Any, mask: Any, factor: float) -> None:
-    """Write ``x * factor`` where the mask, which may have less cells than x, is True, and 0 elsewhere."""
-    if x.size:
-        sizes = x.dtype.type(factor), x.size // mask.size
-        launch_each(_scale_where, x.size, flat(y), flat(x), flat(indices(mask)), *sizes)

@@ -19,7 +19,7 @@ import numpy as np
 from .scalars import philox4x32, smaller, unit_bits
 from .target import THREADS, cuda, flat, grid_for, jit, launch, launch_each, uint64
 
-__all__ = ["dropout", "dropout_mask"]
+__all__ = ["dropout", "dropout_given", "dropout_mask"]
 
 GROUP = 64
 LANES = 16
@@ -77,11 +77,25 @@ def _mask(mask, seed, threshold):
         mask[u] = unit_bits(seed, uint64(u)) >= threshold
 
 
+@jit
+def _given(y, x, mask, scale, B):
+    for i in range(cuda.grid(1), y.size, cuda.gridsize(1)):
+        if mask[i // B]:
+            y[i] = x[i] * scale
+        else:  # left out, as above
+            y[i] = 0
+
+
+def _factor(scale, x):
+    """Return the scale in the type of x; beyond float32 it is infinite, as in every backend."""
+    with np.errstate(over="ignore"):
+        return x.dtype.type(scale)
+
+
 def dropout(y, x, seed, threshold, scale):
     """Keep, scaled, or set to zero whole units: the rows of x (U, B)."""
     U, B = x.shape
-    with np.errstate(over="ignore"):  # beyond float32 it is infinite, as in every backend
-        numbers = np.uint64(seed), np.uint64(threshold), x.dtype.type(scale)
+    numbers = np.uint64(seed), np.uint64(threshold), _factor(scale, x)
     if B == 1:
         launch_each(_elements, -(-U // GROUP) * LANES, flat(y), flat(x), *numbers)
     else:
@@ -89,6 +103,12 @@ def dropout(y, x, seed, threshold, scale):
         launch(_rows, grid_for(-(-U // GROUP) * pieces, 1), THREADS, y, x, *numbers, pieces)
 
 
-def dropout_mask(mask, seed, threshold):
-    """Set mask (U,) to True where a unit is kept."""
+def dropout_mask(y, mask, x, seed, threshold, scale):
+    """The same, and set mask (U,) to True where a unit is kept."""
     launch_each(_mask, mask.size, mask, np.uint64(seed), np.uint64(threshold))
+    dropout_given(y, x, mask, scale)
+
+
+def dropout_given(y, x, mask, scale):
+    """Keep, scaled, the rows of x (U, B) whose mask is True, and set the others to zero."""
+    launch_each(_given, x.size, flat(y), flat(x), mask, _factor(scale, x), x.shape[1])

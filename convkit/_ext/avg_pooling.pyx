@@ -3,10 +3,11 @@
     y[p, oh, ow] = sum of x[p, h0:h1, w0:w1] / (h_divisor * w_divisor)
 
 Bound by memory where windows are small: each input is read once, each output written once, and the
-separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Three ways:
+separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Four ways:
 
 - in registers, for the interior of rows with common windows (:mod:`pool_registers`), where sums
   are in the arrays' precision, with the error bound given there; edge outputs are added one by one;
+- windows that are the whole plane, as one run of cells (:mod:`avg_planes`);
 - small planes side by side in the lanes of vectors (:mod:`planes_in_lanes`), any windows;
 - everything else downwards and then along the rows, in double (:mod:`avg_windows`).
 
@@ -22,6 +23,7 @@ from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from convkit._ext cimport contract
+from convkit._ext.avg_planes cimport average_planes
 from convkit._ext.avg_windows cimport any_row
 from convkit._ext.planes_in_lanes cimport CELLS, element, from_lanes, to_lanes
 from convkit._ext.pool_planes cimport AT_ONCE, pack, packing, pool_planes
@@ -130,6 +132,24 @@ cdef void small_planes(
         memcpy(y, rows, count*OH*OW*element(y))
 
 
+# --- whole planes --------------------------------------------------------------------------
+
+
+cdef inline bint is_whole(const Py_ssize_t *w, Py_ssize_t n) noexcept nogil:
+    return w[START] == 0 and w[STOP] == n
+
+
+cdef inline void whole_planes(
+    floating *y, const floating *x, Py_ssize_t P, Py_ssize_t cells, double divisor, int threads
+) noexcept nogil:
+    cdef Py_ssize_t i, some = (P + threads - 1)//threads
+    if threads == 1:
+        average_planes(y, x, 0, P, cells, divisor)
+        return
+    for i in prange(threads, schedule="static", num_threads=threads):
+        average_planes(y, x, i*some, min(P, (i + 1)*some), cells, divisor)
+
+
 # --- all planes ----------------------------------------------------------------------------
 
 
@@ -191,6 +211,9 @@ cdef void average(
     cdef bint far = P*IH*IW*<Py_ssize_t> sizeof(floating) > FROM_MEMORY, common
     cdef Run across, down, run
     cdef packing k
+    if OH == 1 and OW == 1 and is_whole(h_windows, IH) and is_whole(w_windows, IW):
+        whole_planes(y, x, P, IH*IW, <double> h_windows[THIRD]*<double> w_windows[THIRD], threads)
+        return
     find_run(w_windows, OW, &across)
     find_run(h_windows, OH, &down)
     run = across

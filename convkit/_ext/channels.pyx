@@ -3,59 +3,113 @@
     y[n, s] = sum over c of x[n, c, s] / C          dx[n, c, s] = dy[n, s] / C
 
 Bound by memory. Channels are S cells apart, so a run of pixels is kept in a buffer on the stack
-while all channels are added to it, in double: the result is rounded twice, whatever C is. The
-hardware starts anew at every channel, so that input from memory is prefetched a channel ahead.
+while all channels are added to it, in double: the result is rounded twice, whatever C is. Four channels
+are added to the buffer at a time, which is then read and written a quarter as often. Where an image has
+few pixels, k channels lie side by side as one longer run; the k sums of a pixel are added at the end, by
+halves. The hardware starts anew at every channel, so that input from memory is prefetched.
 Backward divides once a pixel and copies the quotients. Images and runs of pixels are shared among threads.
 """
 
 cimport numpy as cnp
-from cython cimport floating
 from cython.parallel cimport prange
 from libc.string cimport memcpy
 
 from convkit._ext cimport contract
+from convkit._ext.lane_sums cimport DOUBLES, real, widen
+from convkit._ext.streaming cimport prefetch
 from convkit._ext.threads cimport threads_for
-from convkit._ext.vec_order cimport prefetch
+from convkit._ext.vec cimport load, store, vd
 
 cnp.import_array()
 
 cdef enum:
     SPAN = 2048            # pixels done at a time: 16 KiB of doubles, and 8 KiB of one channel in float32
+    SIDE_BY_SIDE = 512     # pixels of several channels: enough that a run's beginning and end are little
     FROM_MEMORY = 1 << 22  # bytes of input beyond which the channels to come are prefetched
 
 
+cdef inline void begin_run(double *sums, const real *x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i + DOUBLES <= n:
+        store(<vd *> sums, i, widen(x + i))
+        i += DOUBLES
+    for i in range(i, n):
+        sums[i] = x[i]
+
+
+cdef inline void add_run(double *sums, const real *x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    while i + DOUBLES <= n:
+        store(<vd *> sums, i, load(<const vd *> sums, i) + widen(x + i))
+        i += DOUBLES
+    for i in range(i, n):
+        sums[i] += x[i]
+
+
+cdef inline void add_four_runs(double *sums, const real *x, Py_ssize_t apart, Py_ssize_t n) noexcept nogil:
+    """Runs that are so many elements apart."""
+    cdef Py_ssize_t i = 0
+    cdef const real *a = x
+    cdef const real *b = x + apart
+    cdef const real *c = x + 2*apart
+    cdef const real *d = x + 3*apart
+    while i + DOUBLES <= n:
+        store(<vd *> sums, i,
+              load(<const vd *> sums, i) + ((widen(a + i) + widen(b + i)) + (widen(c + i) + widen(d + i))))
+        i += DOUBLES
+    for i in range(i, n):
+        sums[i] += (<double> a[i] + b[i]) + (<double> c[i] + d[i])
+
+
+cdef inline void prefetch_run(const real *x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t line
+    for line in range(n*<Py_ssize_t> sizeof(real)//64 + 1):
+        prefetch(<const char *> x + 64*line)
+
+
 cdef inline void mean_of(
-    floating *y, const floating *x, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels, bint far
+    real *y, const real *x, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels, bint far
 ) noexcept nogil:
     cdef double[SPAN] sums
-    cdef Py_ssize_t c, s, line
-    for s in range(pixels):
-        sums[s] = x[s]
-    for c in range(1, C):
+    cdef Py_ssize_t c, s, k = 1, i
+    while pixels == S and 2*k*S <= SIDE_BY_SIDE and 2*k <= C:
+        k *= 2
+    begin_run(sums, x, k*pixels)
+    c = k
+    while c + 4*k <= C:
         if far:
-            for line in range(pixels*<Py_ssize_t> sizeof(floating)//64 + 1):
-                prefetch(<const char *> (x + (c + 1)*S) + 64*line)
-        for s in range(pixels):
-            sums[s] += x[c*S + s]
+            for i in range(4, 8):
+                prefetch_run(x + (c + i*k)*S, k*pixels)
+        add_four_runs(sums, x + c*S, k*S, k*pixels)
+        c += 4*k
+    while c < C:  # the last of them may be less than k channels
+        if far:
+            prefetch_run(x + (c + k)*S, k*pixels)
+        add_run(sums, x + c*S, min(k, C - c)*pixels)
+        c += k
+    while k > 1:
+        k //= 2
+        for s in range(k*pixels):
+            sums[s] += sums[k*pixels + s]
     for s in range(pixels):
-        y[s] = <floating> (sums[s] / C)
+        y[s] = <real> (sums[s] / C)
 
 
 cdef inline void shares_of(
-    floating *dx, const floating *dy, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels
+    real *dx, const real *dy, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels
 ) noexcept nogil:
     cdef Py_ssize_t c, s
     for s in range(pixels):
-        dx[s] = <floating> (<double> dy[s] / C)
+        dx[s] = <real> (<double> dy[s] / C)
     for c in range(1, C):
-        memcpy(dx + c*S, dx, pixels*sizeof(floating))
+        memcpy(dx + c*S, dx, pixels*sizeof(real))
 
 
 cdef inline void mean(
-    floating *y, const floating *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+    real *y, const real *x, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
 ) noexcept nogil:
     cdef Py_ssize_t runs = (S + SPAN - 1)//SPAN, i, n, s
-    cdef bint far = N*C*S*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
+    cdef bint far = N*C*S*<Py_ssize_t> sizeof(real) > FROM_MEMORY
     for i in prange(N*runs, schedule="static", num_threads=threads_for(N*C*S)):
         n = i//runs
         s = i % runs*SPAN
@@ -63,7 +117,7 @@ cdef inline void mean(
 
 
 cdef inline void backward(
-    floating *dx, const floating *dy, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
+    real *dx, const real *dy, Py_ssize_t N, Py_ssize_t C, Py_ssize_t S
 ) noexcept nogil:
     cdef Py_ssize_t runs = (S + SPAN - 1)//SPAN, i, n, s
     for i in prange(N*runs, schedule="static", num_threads=threads_for(N*C*S)):

@@ -5,8 +5,11 @@
 Bound by memory: KH*KW cells of cols are read for each cell of x. At stride 1, if the index tables
 show no cell twice, x is *gathered*: the taps that reach a vector of cells are added in a register, in
 one order for all cells, and x is written once. Every tap is then a stream of its own, and they are
-prefetched. Elsewhere cols are scattered, a plane a thread, with the plane in the cache. Sums are in the
-arrays' precision: KH*KW - 1 roundings, or more where padding repeats cells.
+prefetched. At stride 2 every other cell of a row, a *phase* of it, is reached by the same taps, by
+outputs one after another; so two phases are gathered side by side and then interleaved. That pays for
+rows longer than a vector, not at stride 3, and not where large windows come from memory in more streams
+than the hardware follows. Elsewhere cols are scattered. A plane is one thread's, and stays in the cache.
+Sums are in the arrays' precision: KH*KW - 1 roundings, or more where padding repeats cells.
 """
 
 cimport numpy as cnp
@@ -26,6 +29,8 @@ cnp.import_array()
 cdef enum:
     AHEAD = 2048           # bytes between what is added and what is prefetched
     FROM_MEMORY = 1 << 22  # bytes of columns beyond which that pays
+    TAPS = 16              # of a window at stride 2, at most, for gathering
+    SPAN = 256             # cells of each phase at a time: 4 KiB at most
 
 cdef void scatter_plane(
     floating *x, const floating *cols, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
@@ -127,6 +132,62 @@ cdef void gather_plane(
         x += s.IW
 
 
+cdef inline void gather_phase(
+    floating *sums, const floating *cols, Py_ssize_t q, Py_ssize_t r, Py_ssize_t first, Py_ssize_t end,
+    const conv_shape *s
+) noexcept nogil:
+    """Cells first..end-1 of phase r, padded columns r + 2*j, of the padded row q."""
+    cdef Py_ssize_t kh, kw, j, shift, oh
+    cdef const floating *tap
+    memset(sums, 0, (end - first)*sizeof(floating))
+    for kh in range(s.KH):
+        oh = q - kh*s.DH
+        if oh < 0 or oh % s.SH or oh//s.SH >= s.OH:
+            continue
+        for kw in range(s.KW):
+            if kw*s.DW < r or (kw*s.DW - r) % 2:
+                continue
+            shift = (kw*s.DW - r)//2
+            tap = cols + ((kh*s.KW + kw)*s.OH + oh//s.SH)*s.OW - shift
+            for j in range(max(first, shift), min(end, s.OW + shift)):
+                sums[j - first] += tap[j]
+
+
+cdef inline void interleave(
+    floating *x, const floating *sums, Py_ssize_t start, Py_ssize_t stop
+) noexcept nogil:
+    """Columns start..stop-1 of a row, of which column 2*j + r is cell j of phase r."""
+    cdef Py_ssize_t j
+    if start % 2 and start < stop:
+        x[start] = sums[SPAN + start//2]
+        start += 1
+    for j in range(start//2, stop//2):
+        x[2*j] = sums[j]
+        x[2*j + 1] = sums[SPAN + j]
+    if stop % 2 and start < stop:
+        x[stop - 1] = sums[stop//2]
+
+
+cdef void gather_strided(
+    floating *x, const floating *cols, const Axis *h, const Axis *w, const conv_shape *s
+) noexcept nogil:
+    """Stride 2 across, any stride down, each cell once in the tables."""
+    cdef floating[2*SPAN] sums
+    cdef Py_ssize_t ih, q, r, first, end, cells = (w.stop + 1)//2
+    for ih in range(s.IH):
+        memset(x, 0, s.IW*sizeof(floating))
+        q = h.start + ih - h.cell
+        first = w.start//2
+        while h.start <= q < h.stop and first < cells:
+            end = min(first + SPAN, cells)
+            for r in range(2):
+                gather_phase(sums + r*SPAN, cols, q, r, first, end, s)
+            interleave(x + 2*first + w.cell - w.start, sums, max(w.start - 2*first, 0),
+                       min(w.stop, 2*end) - 2*first)
+            first = end
+        x += s.IW
+
+
 cdef void fold_masked(
     vec *x, const vec *cols, const vec *masks, const Axis *h, const Axis *w, const conv_shape *s
 ) noexcept nogil:
@@ -159,8 +220,10 @@ cdef inline void fold_plane(
             fold_masked(<vf *> x, <const vf *> cols, <const vf *> masks, h, w, s)
         else:
             fold_masked(<vd *> x, <const vd *> cols, <const vd *> masks, h, w, s)
-    elif plain:
+    elif plain and s.SW == 1:
         gather_plane(x, cols, h, w, far, s)
+    elif plain:
+        gather_strided(x, cols, h, w, s)
     else:
         scatter_plane(x, cols, ih_of, iw_of, s)
 
@@ -170,9 +233,11 @@ cdef inline void fold(
 ) noexcept nogil:
     cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p, P = s.N*s.IC
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
-    cdef Axis h = axis_of(ih_of, s.OH - 1 + (s.KH - 1)*s.DH + 1)
-    cdef Axis w = axis_of(iw_of, s.OW - 1 + (s.KW - 1)*s.DW + 1)
-    cdef bint plain = s.SH == 1 and s.SW == 1 and h.once and w.once and h.stop > h.start and w.stop > w.start
+    cdef Axis h = axis_of(ih_of, (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1)
+    cdef Axis w = axis_of(iw_of, (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1)
+    cdef bint by_phase = s.SW == 2 and s.OW >= W and s.KH*s.KW <= TAPS
+    cdef bint plain = ((s.SH == 1 and s.SW == 1 or by_phase)
+                       and h.once and w.once and h.stop > h.start and w.stop > w.start)
     cdef bint small = is_small(&h, &w, W, s)
     cdef bint far = P*columns*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
     cdef int threads = threads_for(P*columns)

@@ -187,10 +187,19 @@ ctypedef void (*dropout_f64_t)(
 ) noexcept nogil
 
 ctypedef void (*dropout_mask_f32_t)(
-    uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U
+    float *y, uint8_t *mask, const float *x, uint64_t seed, uint64_t threshold, double scale,
+    Py_ssize_t U, Py_ssize_t B
 ) noexcept nogil
 ctypedef void (*dropout_mask_f64_t)(
-    uint8_t *mask, uint64_t seed, uint64_t threshold, Py_ssize_t U
+    double *y, uint8_t *mask, const double *x, uint64_t seed, uint64_t threshold, double scale,
+    Py_ssize_t U, Py_ssize_t B
+) noexcept nogil
+
+ctypedef void (*dropout_given_f32_t)(
+    float *y, const float *x, const uint8_t *mask, double scale, Py_ssize_t U, Py_ssize_t B
+) noexcept nogil
+ctypedef void (*dropout_given_f64_t)(
+    double *y, const double *x, const uint8_t *mask, double scale, Py_ssize_t U, Py_ssize_t B
 ) noexcept nogil
 
 cdef conv2d_f32_t conv2d_f32
@@ -235,3 +244,5 @@ cdef dropout_f32_t dropout_f32
 cdef dropout_f64_t dropout_f64
 cdef dropout_mask_f32_t dropout_mask_f32
 cdef dropout_mask_f64_t dropout_mask_f64
+cdef dropout_given_f32_t dropout_given_f32
+cdef dropout_given_f64_t dropout_given_f64

@@ -65,7 +65,11 @@ SIGNATURES = {
     ),
     "dropout_mask": (
         "dropout",
-        "void (uint8_t *, uint64_t, uint64_t, Py_ssize_t)",
+        "void ({T} *, uint8_t *, {T} const *, uint64_t, uint64_t, double, Py_ssize_t, Py_ssize_t)",
+    ),
+    "dropout_given": (
+        "dropout",
+        "void ({T} *, {T} const *, uint8_t const *, double, Py_ssize_t, Py_ssize_t)",
     ),
 }
 """Operation -> module of its production kernel, and its C signature, where T is float or double."""
@@ -129,3 +133,5 @@ dropout_f32 = <dropout_f32_t> address("dropout", "_f32", "float")
 dropout_f64 = <dropout_f64_t> address("dropout", "_f64", "double")
 dropout_mask_f32 = <dropout_mask_f32_t> address("dropout_mask", "_f32", "float")
 dropout_mask_f64 = <dropout_mask_f64_t> address("dropout_mask", "_f64", "double")
+dropout_given_f32 = <dropout_given_f32_t> address("dropout_given", "_f32", "float")
+dropout_given_f64 = <dropout_given_f64_t> address("dropout_given", "_f64", "double")

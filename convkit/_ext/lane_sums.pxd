@@ -14,7 +14,7 @@ cdef extern from *:
     """
     #ifndef CONVKIT_LANE_SUMS
     #define CONVKIT_LANE_SUMS
-    #if defined(__AVX512F__)
+    #if defined(__x86_64__)
     #include <immintrin.h>
     #endif
     enum { CONVKIT_DOUBLES = CONVKIT_VECTOR_BYTES/8 };
@@ -24,6 +24,8 @@ cdef extern from *:
     static inline convkit_vd convkit_widen_f(const float *p) {
     #if defined(__AVX512F__)
         return _mm512_cvtps_pd(_mm256_loadu_ps(p));
+    #elif defined(__AVX__)
+        return _mm256_cvtps_pd(_mm_loadu_ps(p));
     #else
         return __builtin_convertvector(*(const convkit_half_vf *) p, convkit_vd);
     #endif

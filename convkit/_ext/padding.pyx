@@ -2,7 +2,8 @@
 
 Bound by memory: each cell is read once and written once. Whatever the padding mode, the middle
 of a row is one unbroken run of the input's row; it is found once a call, in the column table, and
-copied whole, so that only the borders are looked up cell by cell. Rows are shared among threads.
+copied whole, so that only the borders are looked up cell by cell. Rows of small planes are shuffled
+in registers instead (:mod:`pad_rows`). Rows, or small planes, are shared among threads.
 """
 
 cimport numpy as cnp
@@ -10,8 +11,10 @@ from cython cimport floating
 from cython.parallel cimport prange
 
 from convkit._ext cimport contract
+from convkit._ext.pad_rows cimport fits_registers, pad_planes
 from convkit._ext.runs cimport copy_run, longest_run
 from convkit._ext.threads cimport threads_for
+from convkit._ext.vec cimport lanes, vd, vf
 
 cnp.import_array()
 
@@ -50,12 +53,32 @@ cdef inline void pad_plane(
             pad_row(y + oh*OW, x + ih_of[oh]*IW, iw_of, OW, start, stop, value)
 
 
+cdef inline void pad_small_planes(
+    floating *y, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, floating value,
+    Py_ssize_t P, Py_ssize_t first, Py_ssize_t end, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
+) noexcept nogil:
+    if floating is float:
+        pad_planes(<vf *> y, <const vf *> x, ih_of, iw_of, <const vf *> &value, P, first, end, IH, IW, OH, OW)
+    else:
+        pad_planes(<vd *> y, <const vd *> x, ih_of, iw_of, <const vd *> &value, P, first, end, IH, IW, OH, OW)
+
+
 cdef void pad(
     floating *y, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, floating value,
     Py_ssize_t P, Py_ssize_t IH, Py_ssize_t IW, Py_ssize_t OH, Py_ssize_t OW
 ) noexcept nogil:
-    cdef Py_ssize_t row, p, oh, start, stop
+    cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
+    cdef Py_ssize_t row, p, oh, start, stop, some
     cdef int threads = threads_for(P*OH*OW)
+    if fits_registers(IW, OW, W):
+        if threads == 1:
+            pad_small_planes(y, x, ih_of, iw_of, value, P, 0, P, IH, IW, OH, OW)
+            return
+        some = (P + threads - 1)//threads
+        for p in prange(threads, schedule="static", num_threads=threads):
+            pad_small_planes(y, x, ih_of, iw_of, value, P, p*some, min(P, (p + 1)*some), IH, IW, OH,
+                             OW)
+        return
     longest_run(iw_of, OW, &start, &stop)
     if threads == 1:
         for p in range(P):

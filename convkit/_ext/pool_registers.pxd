@@ -7,7 +7,7 @@
 
 W outputs depend on S*(W - 1) + K consecutive columns, and no other column is touched: what the last
 window needs beyond S*W comes from one more vector, loaded so that it ends with the last column.
-For 3x3 windows at stride 2 that is 9 loads, 10 additions and 3 shuffles for 16 outputs of 9 terms
+For 3x3 windows at stride 2 that is 9 loads, 8 additions and 3 shuffles for 16 outputs of 9 terms
 each. Adding downwards first shares the additions of a column among the windows it is in, and
 leaves one horizontal step a row of outputs instead of one a row of inputs.
 

@@ -5,7 +5,7 @@
 Bound by memory: KH*KW cells of cols are written for each cell of x, which stays in the cache. At
 stride 1 a tap is a shifted image. Where the output is as wide as the image it is even one shifted block
 of memory, copied whole, of which the ends of rows are then mended; small planes are shifted in
-vectors and masked. Both beat the copying of rows, at 7x7 by three times and more. Several channels
+vectors and masked. Both beat the copying of rows, at 7x7 more than twice. Several channels
 take turns at a tap, so that where it falls is found once for all of them.
 """
 

@@ -1,8 +1,8 @@
 """Window tables: a row ``(start, stop, divisor)``, or ``(start, stop, step)``, for each output of an axis.
 
-Any table will do, but nearly all outputs of a pooling have windows of one size at one distance;
-only the first and the last ones are clipped by the edge. `find_run` finds that regular stretch, for
-which kernels have a faster way.
+Windows never start before the one in front of them. Nearly all outputs of a pooling have windows of one
+size at one distance; only the first and the last ones are clipped by the edge. `find_run` finds that
+regular stretch, for which kernels have a faster way.
 """
 
 cimport numpy as cnp
@@ -79,5 +79,8 @@ cdef inline int check(
             raise ValueError(f"{name}[{o}] must hold cells from 0 to {n - 1}, got {w[START]} to {w[STOP]}")
         if w[THIRD] == 0 or (w[THIRD] < 0 and third == "step"):
             raise ValueError(f"{name}[{o}] has the {third} {w[THIRD]}")
+        if o > 0 and w[START] < w[START - ROW]:
+            raise ValueError(f"{name}[{o}] must not start before {name}[{o - 1}], got {w[START]} after "
+                             f"{w[START - ROW]}")
         w += ROW
     return 0

@@ -47,7 +47,7 @@ plain ``fastmath=True`` does not promise."""
 FUSE = {"contract"}
 """With this flag a product and a sum may become one operation, and sums keep their order."""
 
-NAMES = {"f": "float32", "d": "float64", "?": "bool"}
+NAMES = {"f": "float32", "d": "float64"}
 """What NumPy calls its types; to ask a dtype takes three microseconds."""
 
 _log = logging.getLogger("convkit")

@@ -83,14 +83,37 @@ def dropout(y, x, seed, threshold, scale):
 
 
 @kernel
-def dropout_mask(mask, seed, threshold):
-    """Set mask (U,) to True where a unit is kept."""
-    U = len(mask)
+def dropout_mask(y, mask, x, seed, threshold, scale):
+    """The same, and set mask (U,) to True where a unit is kept."""
+    U, B = x.shape
+    x, y, real = x.reshape(x.size), y.reshape(y.size), x.dtype.type
     seed, threshold = np.uint64(seed), np.uint64(threshold)
     groups = (U - 1) // GROUP + 1
     for task in prange((groups - 1) // TASK + 1):
         bits = np.empty(GROUP, np.uint32)
         for g in range(task * TASK, min(groups, (task + 1) * TASK)):
+            u = g * GROUP
+            n = min(GROUP, U - u)
             draw(bits, g, seed)
-            for i in range(min(GROUP, U - g * GROUP)):
-                mask[uintp(g * GROUP + i)] = bits[i] >= threshold
+            for i in range(n):
+                mask[uintp(u + i)] = bits[i] >= threshold
+            if B > 1:
+                keep_blocks(y, x, u, n, B, bits, threshold, real(scale), real(0))
+            else:
+                keep_elements(y, x, u, n, bits, threshold, real(scale), real(0))
+
+
+@kernel
+def dropout_given(y, x, mask, scale):
+    """Keep, scaled, the rows of x (U, B) whose mask is True, and set the others to zero."""
+    U, B = x.shape
+    x, y, real = x.reshape(x.size), y.reshape(y.size), x.dtype.type
+    scale, zero = real(scale), real(0)
+    for task in prange((U - 1) // GROUP + 1):
+        for u in range(task * GROUP, min(U, (task + 1) * GROUP)):
+            if mask[uintp(u)]:
+                for i in range(u * B, (u + 1) * B):
+                    y[uintp(i)] = x[uintp(i)] * scale
+            else:
+                for i in range(u * B, (u + 1) * B):
+                    y[uintp(i)] = zero

@@ -35,15 +35,15 @@ SIGNATURES = {
     "normalize_backward": "f4 f2 f2 | f4 f4 f2 d1 d1",
     "normalize_given_backward": "f4 f2 f2 | f4 f4 f2 d1 d1",
     "dropout": "f2 | f2 u u d",
-    "dropout_mask": "b1 | u u",
+    "dropout_mask": "f2 b1 | f2 u u d",
+    "dropout_given": "f2 | f2 b1 d",
 }
 
 
 def signature(op: str, dtype: str, threads: bool = False) -> Any:
     """Return the Numba signature of an operation's kernel.
 
-    `dtype` is ``"float32"``, ``"float64"`` or, where there is but a mask, ``"bool"``. With `threads`, one
-    more argument says how many there are.
+    `dtype` is ``"float32"`` or ``"float64"``. With `threads`, one more argument says how many there are.
     """
     elements = {
         "f": numba.from_dtype(np.dtype(dtype)),

@@ -35,9 +35,8 @@ def warm_up(places: Iterable[str], progress: Callable[[str, int, int], None]) ->
     for place in places:
         module, _, name = place.partition(":")
         kernel = getattr(importlib.import_module(f"{__package__}.{module}"), name)
-        dtypes = ("bool",) if name == "dropout_mask" else ("float32", "float64")
         ways = (False, True) if kernel.parallel and threads_for(PLENTY) > 1 else (False,)
-        jobs += [(kernel, dtype, parallel) for dtype in dtypes for parallel in ways]
+        jobs += [(kernel, dtype, parallel) for dtype in ("float32", "float64") for parallel in ways]
     done = []
     for number, (kernel, dtype, parallel) in enumerate(jobs):
         progress(kernel.op, number, len(jobs))

@@ -50,16 +50,22 @@ def random_bits(seed: int, U: int) -> np.ndarray:
     return words.reshape(4, blocks, 16).swapaxes(0, 1).ravel()[:U]
 
 
-def dropout_mask(mask, seed, threshold):
-    """Set mask (U,) to True where a unit is kept."""
-    mask[...] = random_bits(seed, len(mask)) >= np.uint64(threshold)
-
-
 @quiet
 def dropout(y, x, seed, threshold, scale):
     """Keep or drop whole units, the rows of x (U, B), and scale those kept.
 
     A dropped value is zero even if it was infinite or NaN: it is left out, not multiplied by 0.
     """
-    kept = random_bits(seed, len(x)) >= np.uint64(threshold)
-    y[...] = np.where(kept[:, None], x.astype(np.float64) * scale, 0.0)
+    dropout_given(y, x, random_bits(seed, len(x)) >= np.uint64(threshold), scale)
+
+
+def dropout_mask(y, mask, x, seed, threshold, scale):
+    """The same, and set mask (U,) to True where a unit is kept."""
+    mask[...] = random_bits(seed, len(x)) >= np.uint64(threshold)
+    dropout_given(y, x, mask, scale)
+
+
+@quiet
+def dropout_given(y, x, mask, scale):
+    """Keep, scaled, the rows of x (U, B) whose mask is True, and set the others to zero."""
+    y[...] = np.where(mask[:, None], x.astype(np.float64) * scale, 0.0)

@@ -126,6 +126,12 @@ def _planes(rng: np.random.Generator) -> Iterator[tuple]:
             top, bottom, left, right = (int(p) for p in rng.integers(0, 2 * IW + 3, 4))
             ih_of, iw_of = index_table(IH, top, bottom, mode), index_table(IW, left, right, mode)
             yield P, IH, IW, len(ih_of), len(iw_of), ih_of, iw_of
+    short = (1, 3, 7, 8, 9, 15, 16, 17)  # rows that fit one vector, or nearly; padded, two
+    for IW, OW in [(n, o) for n in short for o in (n, n + 1, 16, 17, 31, 32, 33) if o >= n]:
+        for P, IH, top in ((1, 3, 1), (5, 1, 0), (20, 1, 1), (9, 7, 2)):
+            mode, left = ("zeros", "replicate")[IW % 2], (OW - IW) // 2
+            ih_of, iw_of = index_table(IH, top, 0, mode), index_table(IW, left, OW - IW - left, mode)
+            yield P, IH, IW, len(ih_of), len(iw_of), ih_of, iw_of
 
 
 def pad2d(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
@@ -152,6 +158,15 @@ UNFOLDS = [
     *((1, 2, 4, width, 3, 3, 1, 1, 1, "zeros") for width in LENGTHS),  # as wide as the image
     *((2, 1, 3, width + 2, 1, 3, 1, 1, 0, "zeros") for width in LENGTHS),
     *((1, 1, 5, width + 3, 2, 2, 2, 1, 0, "zeros") for width in LENGTHS),
+    *(
+        (1, 2, 6, width, 3, 3, S, 1, p, "zeros")
+        for width in LENGTHS
+        for S in (2, 3)
+        for p in (0, 1)
+        if width > 2
+    ),
+    *((2, 1, 5, 9, 2, 3, S, D, 2, "zeros") for S in (2, 3, 4, 5) for D in (1, 2, 3)),
+    (1, 1, 3, 1400, 3, 5, 2, 1, 2, "zeros"),  # more columns than are gathered at a time
     (2, 3, 7, 40, 3, 2, 1, 3, 2, "zeros"),
     (1, 2, 2, 3, 5, 5, 1, 1, 4, "zeros"),  # taps that reach nothing
     *((1, IC, 7, 7, 3, 3, 1, 1, 1, "zeros") for IC in (1, 2, 3, 4, 5)),  # small planes, between others or not
@@ -196,6 +211,7 @@ POOLS = [
     (1, 20, 40, 11, 1, 5),  # overlapping and wide; more rows than a ring holds
     (1, 12, 1100, 9, 2, 4),
     (2, 3, 1030, 3, 4, 1),
+    *((planes, n, n, n, 1, 0) for planes in (1, 5, 17) for n in (2, 3, 4, 7, 13)),  # the whole plane
     (1, 2, 700, 600, 50, 300),  # wider than a buffer
 ]
 
@@ -242,6 +258,7 @@ def max_pool2d_backward(rng: np.random.Generator, dtype: type) -> Iterator[Case]
 
 
 CHANNELS = [(N, C, S) for N, C in ((1, 1), (2, 5), (1, 33)) for S in (*LENGTHS, 511, 512, 513)]
+CHANNELS += [(2, C, S) for C in (4, 100, 513) for S in (1, 2, 7, 256, 257)]
 
 
 def channel_mean(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
@@ -328,18 +345,34 @@ def normalize_given_backward(rng: np.random.Generator, dtype: type) -> Iterator[
 SEED = 2**63 + 12345
 
 
+def _units() -> Iterator[tuple[int, int, int]]:
+    """Return numbers of units, their elements and thresholds; long units are done in pieces of 16384."""
+    for U in (*LENGTHS, 63, 64, 130):
+        for B, threshold in ((1, 2**31), (5, 2**30), (64, 2**31), (1, 2**32), (300, 2**31)):
+            yield U, B, threshold
+    for U, B in ((1, 16383), (2, 16384), (3, 16385), (5, 40000), (67, 5000)):
+        yield U, B, 2**31
+
+
 def dropout(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
     """Units of one element and of several, around the group of 64; a threshold that keeps nothing."""
-    for U in (*LENGTHS, 63, 64, 130):
-        for B, threshold in ((1, 2**31), (5, 2**30), (64, 2**31), (1, 2**32)):
-            x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
-            yield Case([x.shape], [x], options, (*options, U, B))
+    for U, B, threshold in _units():
+        x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
+        yield Case([x.shape], [x], options, (*options, U, B))
 
 
 def dropout_mask(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
-    """The same mask for elements of either type."""
-    for U in (*LENGTHS, 63, 64, 130):
-        yield Case([(U,)], [], (SEED, 2**31), (SEED, 2**31, U), (np.bool_,))
+    """The same, and the mask, which is the same for elements of either type."""
+    for U, B, threshold in _units():
+        x, options = whole(rng, (U, B), dtype), (SEED, threshold, 2.0)
+        yield Case([x.shape, (U,)], [x], options, (*options, U, B), (None, np.bool_))
+
+
+def dropout_given(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """The same units, by masks of which no bit is known."""
+    for U, B, _ in _units():
+        x = whole(rng, (U, B), dtype)
+        yield Case([x.shape], [x, rng.random(U) < 0.5], (2.0,), (2.0, U, B))
 
 
 CASES = {
@@ -366,5 +399,6 @@ CASES = {
         normalize_given_backward,
         dropout,
         dropout_mask,
+        dropout_given,
     )
 }

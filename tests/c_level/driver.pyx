@@ -487,20 +487,38 @@ def dropout_f64(
 
 
 def dropout_mask_f32(
-    capsule, size_t mask, uint64_t seed, uint64_t threshold, Py_ssize_t U
+    capsule, size_t y, size_t mask, size_t x, uint64_t seed, uint64_t threshold, double scale,
+    Py_ssize_t U, Py_ssize_t B
 ):
     cdef kernels.dropout_mask_f32_t kernel = kernels.dropout_mask_f32
     if capsule is not None:
         kernel = <kernels.dropout_mask_f32_t> inside(capsule)
     with nogil:
-        kernel(<uint8_t *> mask, seed, threshold, U)
+        kernel(<float *> y, <uint8_t *> mask, <const float *> x, seed, threshold, scale, U, B)
 
 
 def dropout_mask_f64(
-    capsule, size_t mask, uint64_t seed, uint64_t threshold, Py_ssize_t U
+    capsule, size_t y, size_t mask, size_t x, uint64_t seed, uint64_t threshold, double scale,
+    Py_ssize_t U, Py_ssize_t B
 ):
     cdef kernels.dropout_mask_f64_t kernel = kernels.dropout_mask_f64
     if capsule is not None:
         kernel = <kernels.dropout_mask_f64_t> inside(capsule)
     with nogil:
-        kernel(<uint8_t *> mask, seed, threshold, U)
+        kernel(<double *> y, <uint8_t *> mask, <const double *> x, seed, threshold, scale, U, B)
+
+
+def dropout_given_f32(capsule, size_t y, size_t x, size_t mask, double scale, Py_ssize_t U, Py_ssize_t B):
+    cdef kernels.dropout_given_f32_t kernel = kernels.dropout_given_f32
+    if capsule is not None:
+        kernel = <kernels.dropout_given_f32_t> inside(capsule)
+    with nogil:
+        kernel(<float *> y, <const float *> x, <const uint8_t *> mask, scale, U, B)
+
+
+def dropout_given_f64(capsule, size_t y, size_t x, size_t mask, double scale, Py_ssize_t U, Py_ssize_t B):
+    cdef kernels.dropout_given_f64_t kernel = kernels.dropout_given_f64
+    if capsule is not None:
+        kernel = <kernels.dropout_given_f64_t> inside(capsule)
+    with nogil:
+        kernel(<double *> y, <const double *> x, <const uint8_t *> mask, scale, U, B)

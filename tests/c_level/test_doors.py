@@ -6,6 +6,7 @@ The public functions check and word things for users; these checks stand behind 
 import numpy as np
 import pytest
 from comparator import assert_equal
+from guarded import Guarded
 
 from convkit import _ext
 from convkit.geometry import index_table, pool_windows
@@ -287,3 +288,29 @@ def test_good_arguments_are_good(pad, conv, gradients):
         out.fill(np.nan)
         kernel(**good)
         assert not np.isnan(out).any()
+
+
+@pytest.mark.parametrize("op", ["avg_pool2d", "avg_pool2d_backward", "max_pool2d"])
+@pytest.mark.parametrize("name", ["h_windows", "w_windows"])
+def test_windows_that_go_back_or_outside_are_refused(op, name):
+    module, shapes, _ = DOORS[op]
+    arrays = {key: np.zeros((20, 7, 7), np.float32) for key in shapes}
+    tables = {key: pool_windows(7, 1, 1) for key in ("h_windows", "w_windows")}
+    kernel = getattr(_ext.load(module), op)
+    kernel(**arrays, **tables)
+    with pytest.raises(ValueError, match=rf"{name}\[1\] must not start before {name}\[0\], got 5 after 6"):
+        kernel(**arrays, **tables | {name: tables[name][::-1].copy()})
+    beyond = tables[name].copy()
+    beyond[6, 1] = 8
+    with pytest.raises(ValueError, match=rf"{name}\[6\] must hold cells from 0 to 6, got 6 to 8"):
+        kernel(**arrays, **tables | {name: beyond})
+
+
+@pytest.mark.parametrize("wrong", [-1, 9 * 9, 2**62, -(2**63)])
+def test_an_index_of_no_cell_is_named_and_nothing_is_written_for_it(wrong):
+    dx, dy = Guarded(np.empty((2, 9, 9)), at_end=True), np.ones((2, 4, 4))
+    indices = np.zeros((2, 4, 4), np.int64)
+    indices[1, 2, 3] = wrong
+    with pytest.raises(ValueError, match=f"indices must be from 0 to 80, got {wrong}"):
+        _ext.load("max_backward").max_pool2d_backward(dx.array, dy, indices)
+    assert dx.canaries_live()
