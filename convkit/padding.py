@@ -131,7 +131,8 @@ def pad_backward(
     """Return the gradient of a loss for the input of :func:`pad`.
 
     Each cell of x collects the gradient of every cell that showed it: under ``"reflect"`` a cell
-    beside the edge is shown twice, and its two gradients are added.
+    beside the edge is shown twice, and its two gradients are added. They are added in x's dtype, one
+    after another, so a border of p cells that show one cell, as ``"replicate"`` makes, costs up to p roundings.
 
     Parameters
     ----------

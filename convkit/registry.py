@@ -259,11 +259,11 @@ KERNELS_OF: dict[str, tuple[str, ...]] = {
     "layer_norm": ("normalize",),
     "layer_norm_backward": ("normalize_backward", "normalize"),
     "dropout": ("dropout", "dropout_mask"),
-    "dropout_backward": ("dropout",),
+    "dropout_backward": ("dropout", "dropout_given"),
     "dropout2d": ("dropout", "dropout_mask"),
-    "dropout2d_backward": ("dropout",),
+    "dropout2d_backward": ("dropout", "dropout_given"),
     "dropout_rows": ("dropout", "dropout_mask"),
-    "dropout_rows_backward": ("dropout",),
+    "dropout_rows_backward": ("dropout", "dropout_given"),
 }
 """Public function -> the operations of :data:`KERNELS` that it runs, its main one first.
 

@@ -221,3 +221,12 @@ def test_running_statistics_that_are_part_of_out():
         running_mean=out[0, 0, 0, :3],
         out=out,
     )
+
+
+@pytest.mark.parametrize("kind", [np.array, list, tuple])
+def test_data_in_an_option_s_place_is_described_and_not_printed(kind):
+    """As in PyTorch's order of arguments, where the indices come earlier."""
+    indices = kind(np.arange(200_000).tolist())
+    shape = re.escape("array of shape (200000,)") if kind is np.array else f"{kind.__name__} of 200000 items"
+    with pytest.raises(TypeError, match=f"^kernel_size must be an int or a sequence of ints, got an? {shape}$"):
+        convkit.max_pool2d(np.ones((1, 8, 8)), indices)

@@ -9,7 +9,8 @@ row numbers compared as well wherever values tie. A row of x is reduced once, wh
 windows it is in: the last few reduced rows, values and indices, wait in a ring on the stack.
 
 Bound by arithmetic: two comparisons and two masked moves for each value that is looked at, which
-is (KW - 1)*SH + (KH - 1) an output. Indices are as wide as the values while they are compared, 32 bits
+is (KW - 1)*SH + (KH - 1) an output: the cost grows with the window, as that of the maximum alone
+(:mod:`max_windows`) does not. Indices are as wide as the values while they are compared, 32 bits
 beside float32, and are widened when they are stored; planes beyond 2^31 cells go a slower way.
 """
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 LARGEST = 2**63 - 1  # what a Py_ssize_t holds; every size is compared with it as a Python int
+MOST = 16  # numbers in an option; what has more is data, in the wrong place of a call
 
 
 def whole(value: Any, name: str, least: int | None = None) -> int:
@@ -99,6 +100,11 @@ def option(value: Any, name: str) -> Any:
     """
     if isinstance(value, str):
         return value
+    if isinstance(value, np.ndarray) and value.size > MOST:
+        raise TypeError(f"{name} must be an int or a sequence of ints, got an array of shape {value.shape}")
+    if isinstance(value, list | tuple) and len(value) > MOST:
+        kind = type(value).__name__
+        raise TypeError(f"{name} must be an int or a sequence of ints, got a {kind} of {len(value)} items")
     if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim):
         return tuple(option(v, name) for v in value)
     try:

@@ -202,11 +202,16 @@ def norms():
             {"y": x.copy(), "x": x, "mean": v, "invstd": v.copy(), "weight": w, "bias": w.copy()},
         ),
         "normalize_backward": (backward.normalize_backward, {**grads, "mean": v, "invstd": v.copy()}),
+        "normalize_given_backward": (
+            backward.normalize_given_backward,
+            {**grads, "mean": v, "invstd": v.copy()},
+        ),
     }
 
 
 @pytest.mark.parametrize(
-    ("op", "outputs"), [("normalize", 3), ("normalize_given", 1), ("normalize_backward", 3)]
+    ("op", "outputs"),
+    [("normalize", 3), ("normalize_given", 1), ("normalize_backward", 3), ("normalize_given_backward", 3)],
 )
 def test_a_normalisation_refuses_whatever_shares_memory_with_an_output(norms, op, outputs):
     kernel, good = norms[op]
@@ -221,6 +226,33 @@ def test_a_normalisation_refuses_whatever_shares_memory_with_an_output(norms, op
             bad = {a: memory[: good[a].size].reshape(good[a].shape) for a in (output, name)}
             with pytest.raises(ValueError, match="shares memory with the output"):
                 kernel(**good | bad)
+
+
+@pytest.mark.parametrize("op", ["dropout", "dropout_mask", "dropout_given", "channel_mean"])
+def test_dropout_and_means_refuse_whatever_shares_memory_with_an_output(op):
+    memory = np.ones(48)
+    x, y, mask = memory[:24].reshape(4, 6), memory[20:44].reshape(4, 6), np.ones(4, np.bool_)
+    inside = memory[:24].view(np.bool_)[:4]
+    kernels, channels = _ext.load("dropout"), _ext.load("channels")
+    calls = {
+        "dropout": [(kernels.dropout, (y, x, 1, 2**31, 2.0))],
+        "dropout_mask": [
+            (kernels.dropout_mask, (y, mask, x, 1, 2**31, 2.0)),
+            (kernels.dropout_mask, (np.empty((4, 6)), inside, x, 1, 2**31, 2.0)),
+            (kernels.dropout_mask, (x, inside, np.ones((4, 6)), 1, 2**31, 2.0)),
+        ],
+        "dropout_given": [
+            (kernels.dropout_given, (y, x, mask, 2.0)),
+            (kernels.dropout_given, (x, np.ones((4, 6)), inside, 2.0)),
+        ],
+        "channel_mean": [
+            (channels.channel_mean, (memory[:6].reshape(1, 6), x[None])),
+            (channels.channel_mean_backward, (x[None], memory[:6].reshape(1, 6))),
+        ],
+    }
+    for kernel, arguments in calls[op]:
+        with pytest.raises(ValueError, match="shares memory with the output"):
+            kernel(*arguments)
 
 
 def test_read_only_inputs_are_welcome(pad):
