@@ -132,7 +132,7 @@ def pad_backward(
 
     Each cell of x collects the gradient of every cell that showed it: under ``"reflect"`` a cell
     beside the edge is shown twice, and its two gradients are added. They are added in x's dtype, one
-    after another, so a border of p cells that show one cell, as ``"replicate"`` makes, costs up to p roundings.
+    after another: a border of p cells that show one cell, as ``"replicate"`` makes, costs up to p roundings.
 
     Parameters
     ----------

@@ -228,5 +228,6 @@ def test_data_in_an_option_s_place_is_described_and_not_printed(kind):
     """As in PyTorch's order of arguments, where the indices come earlier."""
     indices = kind(np.arange(200_000).tolist())
     shape = re.escape("array of shape (200000,)") if kind is np.array else f"{kind.__name__} of 200000 items"
-    with pytest.raises(TypeError, match=f"^kernel_size must be an int or a sequence of ints, got an? {shape}$"):
+    message = f"kernel_size must be an int or a sequence of ints, got an? {shape}"
+    with pytest.raises(TypeError, match=f"^{message}$"):
         convkit.max_pool2d(np.ones((1, 8, 8)), indices)
