@@ -36,8 +36,8 @@ def assert_right(case: Case, like: list[Output], results: list[np.ndarray], inpu
     """Compare samples of all results of a call with float64; `like` are the case's outputs."""
     if case.op in PRODUCTS:
         assert_samples(case.op, results[0], inputs)
-    elif case.op in ("dropout", "dropout_mask"):
-        assert_kept(results[0], inputs)
+    elif case.op.startswith("dropout"):
+        assert_kept(results, inputs)
     else:
         for part in PARTS[case.op](results, inputs):
             shapes = [o._replace(shape=r.shape) for o, r in zip(like, part.results, strict=True)]
@@ -115,13 +115,18 @@ PARTS |= {op: _statistics(op) for op in PARTS if op.startswith("normalize")}
 # --- dropout -----------------------------------------------------------------------------------
 
 
-def assert_kept(result: np.ndarray, inputs: list[Any]) -> None:
-    """Check some units of dropout, whose bits depend on their number, or of its mask."""
-    *given, seed, threshold = inputs if len(inputs) == 2 else inputs[:3]
-    units = np.array([0, len(result) - 1, *np.random.default_rng(3).integers(len(result), size=SAMPLES)])
-    kept = np.array([int(unit_bits(np.uint64(seed), np.uint64(u))) >= threshold for u in units])
-    want = np.where(kept[:, None], given[0][units] * np.float32(inputs[3]), 0) if given else kept
-    assert_equal(result[units], want.astype(result.dtype))
+def assert_kept(results: list[np.ndarray], inputs: list[Any]) -> None:
+    """Check some units of dropout, whose bits depend on their number or are given, and of its mask."""
+    x, *drawn, scale = inputs
+    units = np.array([0, len(x) - 1, *np.random.default_rng(3).integers(len(x), size=SAMPLES)])
+    if len(drawn) == 1:
+        kept = drawn[0][units]
+    else:
+        seed, threshold = drawn
+        kept = np.array([int(unit_bits(np.uint64(seed), np.uint64(u))) >= threshold for u in units])
+    want = np.where(kept[:, None], x[units] * np.float32(scale), 0).astype(x.dtype), kept
+    for result, right in zip(results, want, strict=False):
+        assert_equal(result[units], right)
 
 
 # --- convolutions ------------------------------------------------------------------------------

@@ -152,9 +152,13 @@ def others(N: int, C: int, H: int, W: int) -> Iterator[Timed]:
         dy = inputs[0][:, None].expand(-1, C, -1)
         return lambda: dy / C
 
-    def mask(torch: Any, inputs: list[Any]) -> Callable[[], Any]:
-        units = torch.empty(N * C * H * W, dtype=torch.bool, device="cuda")
-        return lambda: units.bernoulli_(0.5)
+    def with_mask(torch: Any, inputs: list[Any]) -> Callable[[], Any]:
+        return lambda: torch.native_dropout(inputs[0], 0.5, True)
+
+    def by_mask(torch: Any, inputs: list[Any]) -> Callable[[], Any]:
+        x, mask, scale = inputs
+        mask, run = mask.view(x.shape), torch.ops.aten.native_dropout_backward
+        return lambda: run(x, mask, scale)
 
     def sum_of_channels(torch: Any, inputs: list[Any]) -> Callable[[], Any]:
         return lambda: inputs[0].sum((0, 2, 3))
@@ -162,9 +166,10 @@ def others(N: int, C: int, H: int, W: int) -> Iterator[Timed]:
     forward, backward = channel_mean_cases(N, C, H * W)
     yield Timed("channel_mean", forward, mean)
     yield Timed("channel_mean_backward", backward, mean_backward)
-    drop, keep = dropout_cases(N * C * H * W, 1, 1, 2**31, 2.0)
+    drop, keep, given = dropout_cases(N * C * H * W, 1, 1, 2**31, 2.0)
     yield Timed("dropout", drop, functional("dropout", (N, C, H, W), 0.5))
-    yield Timed("dropout_mask", keep, mask)
+    yield Timed("dropout_mask", keep, with_mask)
+    yield Timed("dropout_given", given, by_mask)
     yield Timed("conv2d_grad_b", grad_b_case(N, C, H, W), sum_of_channels)
     small = Convolution("3x3", (max(N // 8, 1), C, H, W), C, (3, 3), padding=SAME)
     patches = (small.x[0], C * 9, H * W)

@@ -187,14 +187,13 @@ def small_kernels() -> Iterator[tuple[Any, tuple[Any, ...]]]:
         yield border._copy, (five(dtype, True), five(dtype, False))
         yield border._fill, (Shape(3, dtype), dtype(1))
     for dtype in (np.float32, np.float64):
-        v, wide, one = Shape(3, dtype), Shape(3, np.float64), dtype(1)
+        v, wide = Shape(3, dtype), Shape(3, np.float64)
         yield border._copy, (five(dtype, False), five(dtype, True))  # into an `out` of any strides
         yield border._copy, (five(dtype, False), five(dtype, False))
         yield border._copy, (five(np.float64, True), five(dtype, True))
         yield border._turn, (v, v, 3)
         yield border._invstd, (wide, v, 0.5)
         yield border._move, (v, wide, 0.5, 0.5)
-        yield border._scale_where, (v, v, Shape(3, np.bool_), one, 1)
     yield border._mean_of_rows, (wide, Shape((1, 3), np.float64))
 
 

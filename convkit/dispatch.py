@@ -15,7 +15,7 @@ The signatures
 Index tables come from :mod:`convkit.geometry`: ``ih_of[oh*SH + kh*DH]`` is the input row that
 output row ``oh`` reads at tap ``kh``, or -1 for a zero; ``iw_of`` likewise for columns. A window
 table has a row ``(start, stop, divisor)``, or ``(start, stop, step)`` for max pooling, per output;
-starts never decrease.
+starts never decrease, unless steps are longer than 1.
 Where memory is just a stack of planes, its leading axes are folded into one, ``P``::
 
     conv2d            (y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)

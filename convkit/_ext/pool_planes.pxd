@@ -51,7 +51,7 @@ cdef inline bint pack(
     k.first = h_windows[START]*IW + w_windows[START]
     k.divisor = <double> h.third*<double> w.third
     k.vectors = (last + w.K + W - 1)//W
-    if h.end - h.first < OH or w.end - w.first < OW:
+    if h.end - h.first < OH or w.end - w.first < OW or h.S < 0 or w.S < 0:
         return False
     if IH*IW > CELLS*W or k.vectors > VECTORS or OH*OW > VECTORS*W:
         return False

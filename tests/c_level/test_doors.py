@@ -346,3 +346,17 @@ def test_an_index_of_no_cell_is_named_and_nothing_is_written_for_it(wrong):
     with pytest.raises(ValueError, match=f"indices must be from 0 to 80, got {wrong}"):
         _ext.load("max_backward").max_pool2d_backward(dx.array, dy, indices)
     assert dx.canaries_live()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_windows_with_steps_may_come_in_any_order(dtype):
+    """Steps and the edge can make them; a plane that is small has kernels that count on none of it."""
+    forwards = np.array([(0, 3, 2), (2, 5, 2), (4, 7, 2)], np.intp)
+    x = Guarded(np.random.default_rng(4).standard_normal((20, 7, 7)).astype(dtype), at_end=True)
+    want = x.array[:, [0, 2, 4, 6]][:, :, [0, 2, 4, 6]]
+    want = np.maximum(want[:, :-1], want[:, 1:])
+    want = np.maximum(want[..., :-1], want[..., 1:])
+    for order in ([0, 1, 2], [2, 1, 0], [1, 2, 0], [1, 1, 1]):
+        y = np.empty((20, 3, 3), dtype)
+        _ext.load("max_pooling").max_pool2d(y, x.array, forwards[order], forwards[order])
+        assert_equal(y, want[:, order][:, :, order])
