@@ -111,7 +111,10 @@ def dropout_given(y, x, mask, scale):
     scale, zero = real(scale), real(0)
     for task in prange((U - 1) // GROUP + 1):
         for u in range(task * GROUP, min(U, (task + 1) * GROUP)):
-            if mask[uintp(u)]:
+            if B == 1:  # a choice and no jump, which would be guessed wrong half of the time
+                scaled = x[uintp(u)] * scale
+                y[uintp(u)] = scaled if mask[uintp(u)] else zero
+            elif mask[uintp(u)]:
                 for i in range(u * B, (u + 1) * B):
                     y[uintp(i)] = x[uintp(i)] * scale
             else:
