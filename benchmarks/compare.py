@@ -6,7 +6,8 @@
     python benchmarks/compare.py streaming
     python benchmarks/compare.py overhead
 
-The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``.
+The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``. What a second
+thread brings is ``conv --peer cython --peer-threads 1 --threads 2``.
 Ratios are the peer's time over convkit's, from calls that alternate in one run: above 1, convkit is
 faster. A share is of what this machine can do at most, measured in the same run. Every result is
 compared with the float64 reference before anything is timed; a wrong one ends the run.
@@ -131,7 +132,7 @@ def compare_conv(args: argparse.Namespace) -> dict[str, Any]:
     head = ("layer", args.peer, "convkit", "ratio", "min", "max", "GFLOP/s", "of peak", "error", "kernel")
     print("{:<22} {:>10} {:>10} {:>6} {:>6} {:>6} {:>8} {:>8} {:>6}  {}".format(*head))
     rows = []
-    with both_sides(args.peer, args.threads, how, args.cpu_time) as (peer, ours):
+    with both_sides(args.peer, args.threads, how, args.cpu_time, args.peer_threads) as (peer, ours):
         for layer in CONV_SUITES[args.suite]:
             case = ConvCase(layer, args.batch, args.backward)
             rows.append(conv_row(case, peer, ours, peak, args))
@@ -353,6 +354,7 @@ def main() -> int:
     parser.add_argument("what", choices=["conv", "ladder", "ladder_streaming", "streaming", "overhead"])
     parser.add_argument("--peer", choices=["torch", "onednn", *BACKENDS], default="torch")
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (1)")
+    parser.add_argument("--peer-threads", type=int, help="conv: threads of the peer, if others than convkit's")
     parser.add_argument("--suite", choices=list(CONV_SUITES), default="resnet50")
     parser.add_argument("--batch", type=int, default=1, help="images in a batch (1)")
     parser.add_argument("--backward", action="store_true", help="all three gradients instead of the output")
@@ -367,6 +369,8 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     args = parser.parse_args()
+    if args.peer_threads and args.what != "conv":
+        parser.error("--peer-threads is for conv")
     if args.cpu_time and (args.what != "conv" or args.threads > 1):
         parser.error("--cpu-time is for conv on one thread: with more, threads also wait for one another")
     tables = {

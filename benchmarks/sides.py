@@ -38,8 +38,10 @@ SPREAD_OUT = 0.03  # seconds of calls until the threads of a side run on cores o
 class Here:
     """A side in this process."""
 
-    def __init__(self, side: str, threads: int, how: dict[str, str], cpu_time: bool = False) -> None:
-        self.side, self.threads, self.how = side, threads, how
+    def __init__(
+        self, side: str, threads: int, how: dict[str, str], cpu_time: bool = False, alone: bool = True
+    ) -> None:
+        self.side, self.threads, self.how, self.alone = side, threads, how, alone
         self.clock = thread_time if cpu_time else perf_counter
         self.call: Contender = lambda: None
 
@@ -50,7 +52,7 @@ class Here:
 
     def time(self, repeats: int) -> float:
         """Return the seconds of one call."""
-        if self.threads > 1:
+        if not self.alone:
             sleep(0.005)
             awake = perf_counter() + SPREAD_OUT
             while perf_counter() < awake:
@@ -98,7 +100,7 @@ class There:
 
 def _serve(pipe: Any, side: str, threads: int, how: dict[str, str]) -> None:
     """Answer one request after another, until there is none."""
-    here = Here(side, threads, how)
+    here = Here(side, threads, how, alone=False)
     while (message := pipe.recv()) is not None:
         method, *arguments = message
         try:
@@ -109,13 +111,14 @@ def _serve(pipe: Any, side: str, threads: int, how: dict[str, str]) -> None:
 
 @contextmanager
 def both_sides(
-    peer: str, threads: int, how: dict[str, str], cpu_time: bool = False
+    peer: str, threads: int, how: dict[str, str], cpu_time: bool = False, peer_threads: int | None = None
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield (peer, convkit), ready to take turns."""
-    if threads == 1:
+    """Yield (peer, convkit), ready to take turns; the peer has as many threads unless told otherwise."""
+    peer_threads = peer_threads or threads
+    if max(threads, peer_threads) == 1:
         yield Here(peer, 1, how, cpu_time), Here("convkit", 1, how, cpu_time)
         return
-    sides = There(peer, threads, how), There("convkit", threads, how)
+    sides = There(peer, peer_threads, how), There("convkit", threads, how)
     try:
         yield sides
     finally:
