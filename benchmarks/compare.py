@@ -354,7 +354,9 @@ def main() -> int:
     parser.add_argument("what", choices=["conv", "ladder", "ladder_streaming", "streaming", "overhead"])
     parser.add_argument("--peer", choices=["torch", "onednn", *BACKENDS], default="torch")
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (1)")
-    parser.add_argument("--peer-threads", type=int, help="conv: threads of the peer, if others than convkit's")
+    parser.add_argument(
+        "--peer-threads", type=int, help="conv: threads of the peer, if others than convkit's"
+    )
     parser.add_argument("--suite", choices=list(CONV_SUITES), default="resnet50")
     parser.add_argument("--batch", type=int, default=1, help="images in a batch (1)")
     parser.add_argument("--backward", action="store_true", help="all three gradients instead of the output")

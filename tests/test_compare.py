@@ -81,12 +81,14 @@ def test_with_more_threads_each_side_is_a_process(case):
         assert len({peer.process.pid, ours.process.pid, os.getpid()}) == 3
         for left, right in zip(peer.load(case), ours.load(case), strict=True):
             np.testing.assert_array_equal(left, right)
-        assert peer.time(2) > 0 and ours.time(2) > 0
+        assert peer.time(2) > 0
+        assert ours.time(2) > 0
         assert (peer.which(), ours.which()[:7]) == ("cython", "cython ")
         with pytest.raises(KeyError, match="sideways"):
             ours.load(StreamCase("pad sideways", (1, 1, 4, 4)))
         assert len(ours.load(case)) == 1  # an error does not end the process
-    assert not peer.process.is_alive() and not ours.process.is_alive()
+    assert not peer.process.is_alive()
+    assert not ours.process.is_alive()
 
 
 @pytest.mark.parametrize(
