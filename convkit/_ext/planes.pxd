@@ -75,8 +75,9 @@ cdef inline layout make_layout(
                   and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW))
     p.v = make_axis(s.KH, s.SH, s.DH, False)
     p.h = make_axis(s.KW, s.SW, s.DW, False)
-    # Of each row, `extra` outputs are worthless, and take OC*KH*KW multiply-adds for each channel. To copy
-    # all cells of the row KW - 1 times more takes as long as about 15 for each.
+    # Of each row, `extra` outputs are worthless, and take OC*KH*KW multiply-adds for each channel. Planes of
+    # their own mean that all cells of the row are copied KW - 1 times more; to copy one takes as long
+    # as about 15 multiply-adds.
     extra = p.h.extra
     if s.OH > 1 and 15*(s.KW - 1)*s.OW < extra*s.OC//s.G*s.KH*s.KW and s.KW <= MAX_PLANES:
         p.h = make_axis(s.KW, s.SW, s.DW, True)

@@ -83,7 +83,7 @@ cdef inline bint is_contiguous(const layout *p, const conv_shape *s) noexcept no
 cdef inline void gather_columns(
     vec *columns, const vec *planes, const Py_ssize_t *off, Py_ssize_t K, Py_ssize_t first, Py_ssize_t n
 ) noexcept nogil:
-    """Copy the K cells that each of n outputs needs into a row of its own."""
+    """Copy the cells of each of n outputs, its column of the im2col matrix, one after another."""
     cdef Py_ssize_t j, k
     for j in range(n):
         for k in range(K):

@@ -130,13 +130,9 @@ class Steps:
             print(f"| `{rung}` | {' | '.join(cells)} |")
 
 
-def speed_up(before: str, after: str) -> list[float]:
-    """Return how many times as fast each layer was in the second of two files of ``compare.py conv``."""
-    first, second = (
-        {row["layer"]: row["convkit_us"] for row in json.loads((RESULTS / file).read_text())["rows"]}
-        for file in (before, after)
-    )
-    return [first[layer] / second[layer] for layer in first]
+def ratios(file: str) -> list[float]:
+    """Return the ratio of each layer of a file of ``compare.py conv``."""
+    return [row["ratio"] for row in json.loads((RESULTS / file).read_text())["rows"]]
 
 
 def said(layer: str) -> str:

@@ -1,26 +1,28 @@
-"""Rung six: work in blocks, so that what is used again is still in a cache.
+"""Rung seven: work in blocks, so that what is used again is still in a cache.
 
-What limited rung five
-----------------------
-Memory traffic, where planes exceed the L2 cache: every 8 output channels read all of them again, and a
-1x1 window does 16 FLOPs with each cell that it reads so, 4 for each byte. (A 3x3 window does 36 for each
-byte.) For a 1x1 window each cell was copied, too, to be used for a single tap. And the weights
-of 8 channels, which each tile reads again, exceed L1 when there are many terms.
+What limited rung six
+---------------------
+Memory traffic, where planes exceed the L2 cache: every 8 output channels read all of them again. With each
+cell that is read so, a 1x1 window does 16 FLOPs, 4 for each byte; at 64 FLOPs a cycle that is
+16 bytes a cycle from beyond L2, and such a core was seen to copy some 12. (A 3x3 window does 36 FLOPs
+for each byte, and asks for 1.8 bytes a cycle.) And the weights of 8 channels, which each tile reads
+again, exceed L1 when there are many terms.
 
 The change
 ----------
 Loops over blocks (blocks.pxd) around the same tiles: some rows of outputs, then some input channels,
 whose planes fit L2 and, in float32, whose weights fit L1. All but the first block of terms add to what
-y holds. A 1x1 window with stride 1 needs no copy at all: x itself is planes already. Depthwise
-convolutions, in which no other channel uses a cell again, get short kernels of their own.
+y holds.
 
 What to expect
 --------------
-More than four fifths of what the core can multiply and add, whatever the size. Workspace no longer
-grows with the layer.
+About four fifths of what the core can multiply and add, and more where a cell serves many taps; layers
+with a stride, which copy more cells for each multiply-add, somewhat less. Workspace no longer grows with
+the layer.
 
-To read on: ``make_plan`` and ``dense_unit`` in blocks.pxd; for depthwise layers, depthwise.pxd and then
-depthwise_rows.pxd.
+To read on: ``make_plan`` and ``dense_unit`` in blocks.pxd. Depthwise convolutions, in which no other
+channel uses a cell again, are bound by loads and stores and get kernels of their own from this rung on:
+depthwise.pxd and then depthwise_rows.pxd.
 """
 
 cimport numpy as cnp

@@ -2,9 +2,9 @@
 
 What limited rung three
 -----------------------
-Copying. For 64 channels of a 3x3 convolution, a cell was copied nine times, each time by looking it up
-in two tables: 36 bytes written for 2*9*64 FLOPs, of which a core does 64 in a cycle. It took longer
-than they.
+Copying, cell by cell, each by looking it up in two tables. A copied cell served one tap of 64
+channels, 2 cycles at 64 FLOPs a cycle, and took more than twice as long. For a 3x3 window it was copied
+nine times.
 
 The change
 ----------
@@ -15,7 +15,8 @@ copied by vectors.
 
 What to expect
 --------------
-Copying now takes a few percent for 3x3 windows, more for 1x1, whose cells serve one tap only. Where
+Copying now takes a few percent for 3x3 windows, more for 1x1, whose cells serve one tap only. (Under a
+1x1 window all that planes bring is that rows are copied by vectors.) Where
 rows are long or output channels few, one plane serves all taps, and outputs at the ends of rows are
 computed in vain, 2 of 58 for a 3x3 window on 56 pixels; elsewhere each tap across has a plane of its
 own. The rest of the last vector is computed in vain too, 15 of 64 pixels at 7x7. And the planes of

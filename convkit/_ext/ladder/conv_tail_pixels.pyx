@@ -1,25 +1,26 @@
-"""Rung five: compute left-over pixels as dot products, and write tiles straight to y where they fit.
+"""Rung six: compute left-over pixels as dot products.
 
-What limited rung four
+What limited rung five
 ----------------------
-Small images. At 7x7, 49 pixels took four vectors of 16, so 23 % of what the core multiplied was of no
-use; and every tile went to scratch memory first, 1.5 KB written, read, and written again to y, which
-for a 1x1 window on 64 channels is 4.6 KB moved for 49,152 FLOPs.
+Small images. 14x14 pixels are 12 vectors of 16 and 4 pixels more, 7x7 are 3 vectors and one pixel. They took
+a vector more, of which 6 % and 23 % of all that was multiplied were of no use. And because that last
+vector would write beyond its image, all tiles of such images went to scratch memory, and x was copied.
 
 The change
 ----------
-Where rows of y are whole vectors, tiles end with the rows and go straight to y. Where the planes' pitch
-is the length of a row, they do so across row ends, and the pixels after the last whole vector are
-gathered, a row of cells for each; then a vector holds terms rather than pixels, and the weights of a
-channel are such vectors as they stand.
+Exchange the roles. The cells that a left-over pixel needs, its column of the im2col matrix, are gathered
+in memory, one after another; the weights of a channel lie so as they are. Now a vector holds 16 terms of
+one output instead of one term of 16 outputs, and no lane is idle. Only at the end are the lanes added.
+Whole vectors of pixels go straight to y, and x is read in place, at any size.
 
 What to expect
 --------------
-At 7x7 to 28x28 nothing is computed in vain; other rows, such as 56 outputs in vectors of 16, are done as
-before. What matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the
-weights of 8 output channels alone are 147 KB.
+Where planes have the pitch of y, which they get at 7x7 to 28x28 if there are channels enough, nothing is
+computed in vain. Others, such as rows of 56 outputs under a 3x3 window, are done as before. What
+matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the weights of
+8 output channels alone are 147 KB.
 
-To read on: ``contiguous_tiles`` in tiles.pxd, then ``dots`` in microkernel.pxd.
+To read on: ``contiguous_tiles`` in tiles.pxd, now all of it, then ``dots`` in microkernel.pxd.
 """
 
 cimport numpy as cnp
@@ -45,6 +46,7 @@ cdef void tail_pixels(
     cdef Py_ssize_t n, g, image, IC = s.IC // s.G, OC = s.OC // s.G, K = IC*s.KH*s.KW
     cdef Py_ssize_t cells = IC*p.channel + NR_MAX  # the last tile may read on beyond the last plane
     cdef vec *packed = <vec *> malloc(cells*(sizeof(vec)//lanes(y)))
+    cdef const vec *planes = packed
     cdef vec *columns = <vec *> malloc(K*sizeof(vec))
     cdef Py_ssize_t *off = <Py_ssize_t *> malloc(K*sizeof(Py_ssize_t))
     if p.possible and packed and columns and off:
@@ -53,15 +55,18 @@ cdef void tail_pixels(
         for n in range(s.N):
             for g in range(s.G):
                 image = (n*s.IC + g*IC)*s.IH*s.IW
-                pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, n + g == 0)
+                if p.in_place:
+                    planes = at(x, image)
+                else:
+                    pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, n + g == 0)
                 if is_contiguous(&p, s):
-                    contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, packed, off,
+                    contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), columns, planes, off,
                                      at(w, g*OC*K), K, K, at(b, g*OC), OC, &p, s)
                 elif s.OW % lanes(y) == 0:
-                    row_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
+                    row_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), planes, off, at(w, g*OC*K), K, K,
                               at(b, g*OC), OC, &p, s)
                 else:
-                    flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), packed, off, at(w, g*OC*K), K, K,
+                    flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), planes, off, at(w, g*OC*K), K, K,
                                at(b, g*OC), OC, &p, s)
     else:  # too many planes, or no memory: then slowly
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
