@@ -113,6 +113,12 @@ cdef inline void release(workspace *t) noexcept nogil:
     free(t.memory)
 
 
+cdef inline Py_ssize_t outputs_of(const plan *a, const conv_shape *s, Py_ssize_t unit) noexcept nogil:
+    """How many outputs of a channel a unit has. The last ones may be smaller than the others."""
+    cdef Py_ssize_t ow = unit % a.col_blocks*a.p.cols, oh = unit // a.col_blocks % a.row_blocks*a.p.rows
+    return min(a.p.rows, s.OH - oh)*min(a.p.cols, s.OW - ow)
+
+
 cdef inline void place_block(
     block *k, const plan *a, const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     Py_ssize_t unit
