@@ -98,7 +98,8 @@ cdef void conv2d_in_threads(
     cdef int thread, threads = threads_of(s)
     cdef workspace t
     if not a.possible or not allocate(&t, &a, size, threads):
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, thread, threads)
         return
     if threads == 1:
         share(y, x, w, b, ih_of, iw_of, s, &a, &t, 0, 1)
