@@ -4,11 +4,11 @@
 
 It is the microkernel's product once more, with the pixels as the terms of the sums. dy's rows take the
 place of the weights, just as they lie in memory. What stands in the vectors is up to 3 vectors of
-columns, and this needs the im2col matrix pixel by pixel: a *panel* of some 512 pixels by 48 columns is
-gathered, column after column, and transposed in registers. It fits the L2 cache and serves all output
-channels, so an element costs about half a cycle once, and then one multiply-add a channel, of which a
-core does 32 in a cycle. The sums stay in a buffer in the L2 cache until all images are done, and a block
-of dy stays there while all panels of a task use it.
+columns, and this needs the im2col matrix pixel by pixel: a *panel* of some 500 pixels by 48 columns is
+transposed in registers (grad_w_panels.pxd). It fits the L2 cache and serves all output channels, and, where
+it holds whole channels with their padding, all taps of the kernel: an element costs about half a cycle once,
+and then one multiply-add a channel, of which a core does 32 in a cycle. The sums stay in a buffer in
+the L2 cache until all images are done, and a block of dy stays there while all panels of a task use it.
 
 With fewer than 3 output channels a group (depthwise) there would be nothing to share a panel among:
 there the columns are not transposed, and `dots` takes the products along the pixels, or, with 3x3
@@ -24,118 +24,66 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 
 from convkit._ext cimport contract, conv_door
-from convkit._ext.columns cimport block, column, column_of, gather_all
+from convkit._ext.columns cimport block, column_of
 from convkit._ext.conv_gradient_loops cimport gather_loops
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.depthwise_products cimport depthwise_products
 from convkit._ext.depthwise_rows cimport fill_masks, make_strips, strips
-from convkit._ext.microkernel cimport MR, NR_MAX, NV, dots, tile
+from convkit._ext.grad_w_panels cimport (
+    FEW, KC, MC, PANELS, add_gathered, add_shared, channel_blocks, first_of, rows_in_cells,
+    shape_of_cells, shares_panels, task, workspace
+)
+from convkit._ext.microkernel cimport MR, NV
 from convkit._ext.planes cimport is_identity
 from convkit._ext.threads cimport threads_for
-from convkit._ext.transpose cimport transpose_rows
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 from convkit._ext.workspace_memory cimport workspace_memory
 
 cnp.import_array()
 
 cdef enum:
-    KC = 512      # pixels of a panel: 96 KiB of it, and 16 KiB of dy in the L1 cache for 8 output channels
-    MC = 1024     # output channels of all panels of a task: 192 KiB of sums
-    PANELS = 16   # of a task, at most
-    FEW = 3       # output channels below which a panel does not pay
     SPEED = 32    # multiply-adds that are done in a nanosecond, at least
-
-
-cdef struct task:
-    Py_ssize_t oc, M  # the first output channel, and how many
-    Py_ssize_t j, J   # the first column in the group, and how many
-    Py_ssize_t panels
-    Py_ssize_t groups  # that are done one after the other, with the same columns
-    Py_ssize_t ldj    # from one output channel's weights to the next
-    bint planes       # whether each column is a plane of x as it stands
-    const Py_ssize_t *ih_of
-    const Py_ssize_t *iw_of
-
-
-cdef struct workspace:
-    column columns[PANELS*NR_MAX]
-    Py_ssize_t places[NR_MAX]         # of a panel's columns, as gathered
-    Py_ssize_t offsets[KC]            # of a panel's pixels, once transposed
-    float gathered[NR_MAX*(KC + 1)]   # floats, or half as many doubles in rows of half the length
-    float panel[NR_MAX*KC]
-    float sums[NR_MAX*MC]             # [panel][output channel][column]
-
-
-# --- one block of pixels --------------------------------------------------------------------
-
-
-cdef inline Py_ssize_t first_column(const task *t, Py_ssize_t panel, Py_ssize_t L) noexcept nogil:
-    """Panels have whole vectors, as evenly many as can be."""
-    return min(panel*((t.J + L - 1)//L)//t.panels*L, t.J)
-
-
-cdef void add_panel(
-    const task *t, workspace *work, Py_ssize_t panel, const vec *dy, const vec *x, const vec *end,
-    const conv_shape *s, block b
-) noexcept nogil:
-    """Add a block's products to the sums of a panel; dy and x are its image's channels."""
-    cdef Py_ssize_t L = lanes(x), NR = NV*L, P = s.OH*s.OW, K = b.rows*b.cols, i, v, m
-    cdef Py_ssize_t j = first_column(t, panel, L), J = first_column(t, panel + 1, L) - j
-    cdef Py_ssize_t V = (J + L - 1)//L
-    cdef const vec *columns = <const vec *> work.gathered
-    cdef vec *sums = at(<vec *> work.sums, panel*t.M*NR)
-    if t.planes and K >= L:
-        columns = at(x, b.oh*s.OW + b.ow)
-        for i in range(J):
-            work.places[i] = (t.j + j + i)*P
-    else:
-        gather_all(<vec *> work.gathered, work.places, x, end, work.columns + j, J, s, b)
-    if s.OC//s.G < FEW:
-        few_dots(t.M, J, sums, columns, work.places, at(dy, b.oh*s.OW + b.ow), P, K)
-        return
-    for i in range(J, V*L):
-        work.places[i] = work.places[J - 1]  # whatever: nobody reads the sums
-    for v in range(V):
-        transpose_rows(at(<vec *> work.panel, v*L), NR, columns, work.places + v*L, K)
-    for i in range((t.M + MR - 1)//MR):
-        m = i*MR
-        tile(<int> min(MR, t.M - m), <int> V, at(sums, m*NR), NR, <const vec *> work.panel, work.offsets,
-             at(dy, m*P + b.oh*s.OW + b.ow), P, K, <const vec *> NULL)
-
-
-cdef inline void few_dots(
-    Py_ssize_t M, Py_ssize_t J, vec *sums, const vec *columns, const Py_ssize_t *places,
-    const vec *dy, Py_ssize_t P, Py_ssize_t K
-) noexcept nogil:
-    """Up to NV columns at a time, as far as they lie equally far apart."""
-    cdef Py_ssize_t j = 0, V, apart
-    while j < J:
-        V = 1
-        apart = places[j + 1] - places[j] if j + 1 < J else 0
-        while V < NV and j + V < J and places[j + V] - places[j + V - 1] == apart:
-            V += 1
-        dots(<int> M, <int> V, at(sums, j), NV*lanes(dy), at(columns, places[j]), apart, dy, P, K,
-             <const vec *> NULL)
-        j += V
 
 
 # --- one task: all pixels of all images, for some output channels and columns of a group ----------
 
 
 cdef inline void put(
-    floating *dw, const task *t, const floating *sums, Py_ssize_t NR, Py_ssize_t j, Py_ssize_t J, bint add
+    floating *dw, const task *t, const floating *sums, Py_ssize_t NR, Py_ssize_t J, Py_ssize_t step, bint add
 ) noexcept nogil:
+    """Put the sums of a panel to their places: those of J columns lie `step` weights apart."""
     cdef Py_ssize_t m, i
     for m in range(t.M):
         for i in range(J):
-            dw[m*t.ldj + j + i] = sums[m*NR + i] + (dw[m*t.ldj + j + i] if add else 0)
+            dw[m*t.ldj + i*step] = sums[m*NR + i] + (dw[m*t.ldj + i*step] if add else 0)
+
+
+cdef inline void put_panel(
+    vec *dw, const task *t, const workspace *work, Py_ssize_t panel, const conv_shape *s, bint add
+) noexcept nogil:
+    cdef Py_ssize_t L = lanes(dw), NR = NV*L, IC = s.IC//s.G, taps = s.KH*s.KW, step = 1, first, J
+    cdef Py_ssize_t c = (t.first + panel)//taps
+    if t.shared:
+        step = taps
+        first = first_of(c, channel_blocks(IC, L), IC, L)
+        J = first_of(c + 1, channel_blocks(IC, L), IC, L) - first
+        first = first*taps + (t.first + panel) % taps
+    else:
+        first = first_of(panel, t.panels, t.J, L)
+        J = first_of(panel + 1, t.panels, t.J, L) - first
+        first += t.j
+    if vec is vf:
+        put(<float *> at(dw, first), t, <const float *> work.sums + panel*t.M*NR, NR, J, step, add)
+    else:
+        put(<double *> at(dw, first), t, <const double *> work.sums + panel*t.M*NR, NR, J, step, add)
 
 
 cdef void add_image(
     const task *t, workspace *work, const vec *dy, const vec *x, const vec *end, const conv_shape *s
 ) noexcept nogil:
     """Add an image's products, in blocks of whole rows of outputs or, if they are long, of parts of one."""
-    cdef Py_ssize_t pieces = (s.OW + KC - 1)//KC, rows = max(KC//s.OW, 1), bands = (s.OH + rows - 1)//rows
+    cdef Py_ssize_t rows = rows_in_cells(s) if t.shared else max(KC//s.OW, 1), bands = (s.OH + rows - 1)//rows
+    cdef Py_ssize_t pieces = 1 if t.shared else (s.OW + KC - 1)//KC
     cdef Py_ssize_t i, k, panel
     cdef block b
     for i in range(bands):
@@ -144,32 +92,36 @@ cdef void add_image(
         for k in range(pieces):
             b.ow = k*s.OW//pieces
             b.cols = (k + 1)*s.OW//pieces - b.ow
+            if t.shared:
+                add_shared(t, work, dy, x, end, s, b)
+                continue
             for panel in range(t.panels):
-                add_panel(t, work, panel, dy, x, end, s, b)
+                add_gathered(t, work, panel, dy, x, end, s, b)
 
 
 cdef void run_task(
     const task *t, workspace *work, vec *dw, const vec *dy, const vec *x, const vec *end,
     const conv_shape *s, bint add
 ) noexcept nogil:
-    """dw is the task's first weight, dy and x are its channels of the first image."""
-    cdef Py_ssize_t L = lanes(x), NR = NV*L, n, i, _, j, J
-    cdef vec *sums = <vec *> work.sums
-    for i in range(t.J):
-        work.columns[i] = column_of(t.j + i, t.ih_of, t.iw_of, s)
-    for i in range(KC):
-        work.offsets[i] = i*NR
+    """dw is the first weight of the task's first output channel, dy and x its channels of the first image."""
+    cdef Py_ssize_t L = lanes(x), IC = s.IC//s.G, taps = s.KH*s.KW, n, i, _, first, last
+    cdef conv_shape cells = shape_of_cells(s)
+    if t.shared:
+        first = first_of(t.first//taps, channel_blocks(IC, L), IC, L)
+        last = first_of((t.first + t.panels - 1)//taps + 1, channel_blocks(IC, L), IC, L)
+        for i in range(last - first):
+            work.columns[i] = column_of(first + i, t.ih_of, t.iw_of, &cells)
+    else:
+        for i in range(t.J):
+            work.columns[i] = column_of(t.j + i, t.ih_of, t.iw_of, s)
+        for i in range(KC):
+            work.offsets[i] = i*NV*L
     for _ in range(t.groups):
         memset(work.sums, 0, t.panels*t.M*NV*sizeof(vec))
         for n in range(s.N):
             add_image(t, work, at(dy, n*s.OC*s.OH*s.OW), at(x, n*s.IC*s.IH*s.IW), end, s)
         for i in range(t.panels):
-            j = first_column(t, i, L)
-            J = first_column(t, i + 1, L) - j
-            if vec is vf:
-                put(<float *> dw, t, <float *> at(sums, i*t.M*NR), NR, j, J, add)
-            else:
-                put(<double *> dw, t, <double *> at(sums, i*t.M*NR), NR, j, J, add)
+            put_panel(dw, t, work, i, s, add)
         dw = at(dw, s.OC//s.G*t.ldj)
         dy = at(dy, s.OC//s.G*s.OH*s.OW)
         x = at(x, s.IC//s.G*s.IH*s.IW)
@@ -188,7 +140,9 @@ cdef void grad_w(
 ) noexcept nogil:
     """Fill dw, or add to it; work has room for as many threads."""
     cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, J = IC*s.KH*s.KW, L = lanes(x), i
-    cdef Py_ssize_t panels = (J + NV*L - 1)//(NV*L), tiles = (M + MR - 1)//MR
+    cdef bint shared = shares_panels(s, L)
+    cdef Py_ssize_t panels = channel_blocks(IC, L)*s.KH*s.KW if shared else (J + NV*L - 1)//(NV*L)
+    cdef Py_ssize_t tiles = (M + MR - 1)//MR
     cdef Py_ssize_t parts = (M + MC - 1)//MC, chunks, at_once, groups = 1
     cdef strips d = make_strips(s, iw_of, L)
     if (IC == 1 and M < FEW and d.possible
@@ -207,7 +161,7 @@ cdef void grad_w(
     if chunks*parts == 1:
         groups = (s.G + 4*threads - 1)//(4*threads)
     for i in prange((s.G + groups - 1)//groups*chunks*parts, schedule="dynamic", num_threads=threads):
-        one_of(i, groups, chunks, parts, dw, dy, x, ih_of, iw_of, s, work + threadid(), add)
+        one_of(i, shared, groups, chunks, parts, dw, dy, x, ih_of, iw_of, s, work + threadid(), add)
 
 
 cdef void depthwise_share(
@@ -224,7 +178,7 @@ cdef void depthwise_share(
 
 
 cdef void one_of(
-    Py_ssize_t i, Py_ssize_t groups, Py_ssize_t chunks, Py_ssize_t parts,
+    Py_ssize_t i, bint shared, Py_ssize_t groups, Py_ssize_t chunks, Py_ssize_t parts,
     vec *dw, const vec *dy, const vec *x,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s, workspace *work, bint add
 ) noexcept nogil:
@@ -232,19 +186,23 @@ cdef void one_of(
     cdef task t
     cdef Py_ssize_t IC = s.IC//s.G, M = s.OC//s.G, L = lanes(x), J = IC*s.KH*s.KW, vectors = (J + L - 1)//L
     cdef Py_ssize_t part = i % parts, chunk = i//parts % chunks, g = i//parts//chunks*groups
-    cdef Py_ssize_t tiles = (M + MR - 1)//MR
+    cdef Py_ssize_t tiles = (M + MR - 1)//MR, panels = channel_blocks(IC, L)*s.KH*s.KW  # shared ones
     t.groups = min(groups, s.G - g)
+    t.shared = shared
     t.ldj = J
     t.oc = part*tiles//parts*MR
     t.M = min((part + 1)*tiles//parts*MR, M) - t.oc
     t.j = chunk*vectors//chunks*L
     t.J = min((chunk + 1)*vectors//chunks*L, J) - t.j
-    t.panels = (t.J + NV*L - 1)//(NV*L)
+    t.first, t.panels = 0, (t.J + NV*L - 1)//(NV*L)
+    if shared:
+        t.first = chunk*panels//chunks
+        t.panels = (chunk + 1)*panels//chunks - t.first
     t.ih_of, t.iw_of = ih_of, iw_of
     t.planes = (s.KH*s.KW == 1 and s.OH == s.IH and s.OW == s.IW and (s.SH == 1 or s.OH == 1)
                 and (s.SW == 1 or s.OW == 1) and is_identity(ih_of, s.OH) and is_identity(iw_of, s.OW))
     t.oc += g*M
-    run_task(&t, work, at(dw, t.oc*J + t.j), at(dy, t.oc*s.OH*s.OW), at(x, g*IC*s.IH*s.IW),
+    run_task(&t, work, at(dw, t.oc*J), at(dy, t.oc*s.OH*s.OW), at(x, g*IC*s.IH*s.IW),
              at(x, s.N*s.IC*s.IH*s.IW), s, add)
 
 

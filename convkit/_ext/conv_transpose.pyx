@@ -22,7 +22,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free
 
-from convkit._ext cimport conv_door
+from convkit._ext cimport contract
 from convkit._ext.blocks cimport TERMS, convolve_units, make_plan, plan, workspace
 from convkit._ext.conv_gradient_loops cimport scatter_loops
 from convkit._ext.conv_shape cimport conv_shape
@@ -43,7 +43,8 @@ from convkit._ext.workspace_memory cimport workspace_memory
 cnp.import_array()
 
 cdef enum:
-    SPEED = 32  # multiply-adds that are done in a nanosecond, at least
+    SPEED = 32       # multiply-adds that are done in a nanosecond, at least
+    FULL_SPEED = 80  # and roughly
 
 
 # --- one task ------------------------------------------------------------------------------
@@ -79,7 +80,7 @@ cdef void convolve(
         convolve_units(y, x, w, b, ih_of, iw_of, c, &a, work, 0, 0, a.units, 0, M)
     else:
         part.OC = M*c.G
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, &part)
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, &part, 0, 1)
 
 
 cdef void add_phase(
@@ -221,20 +222,26 @@ cdef int threads_of(const conv_shape *s) noexcept nogil:
 
 cdef void transposed(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
-    const conv_shape *s, const work_plan *a, char *memory, int threads
+    const conv_shape *s, const work_plan *a, char *memory, int threads, Py_ssize_t part, Py_ssize_t parts
 ) noexcept nogil:
-    cdef Py_ssize_t i, planes = s.N*s.IC
+    """Do one of so many parts of the tasks."""
+    cdef Py_ssize_t i, tasks = a.chunks*a.images, planes = s.N*s.IC, first, count
     cdef spread d = make_spread(s, ih_of, iw_of, lanes(y))
     if d.possible and d.work <= a.sums:
+        first = planes*part//parts
+        count = planes*(part + 1)//parts - first
         for i in prange(threads, schedule="static", chunksize=1, num_threads=threads):
-            spread_planes(planes*i//threads, planes*(i + 1)//threads, y, x, w, b, s, &d, a, memory, i)
+            spread_planes(first + count*i//threads, first + count*(i + 1)//threads, y, x, w, b, s, &d, a,
+                          memory, i)
         return
+    first = tasks*part//parts
+    count = tasks*(part + 1)//parts - first
     if threads == 1:
-        for i in range(a.chunks*a.images):
-            one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
+        for i in range(count):
+            one_of(first + i, y, x, w, b, ih_of, iw_of, s, a, memory)
         return
-    for i in prange(a.chunks*a.images, schedule="dynamic", num_threads=threads):
-        one_of(i, y, x, w, b, ih_of, iw_of, s, a, memory)
+    for i in prange(count, schedule="dynamic", num_threads=threads):
+        one_of(first + i, y, x, w, b, ih_of, iw_of, s, a, memory)
 
 
 cdef void spread_planes(
@@ -260,37 +267,73 @@ cdef void one_of(
 # --- from C --------------------------------------------------------------------------------
 
 
+cdef void loops(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s
+) noexcept nogil:
+    """Without memory for tasks, or where their planes do not fit it."""
+    if vec is vf:
+        scatter_loops(<float *> y, <const float *> x, <const float *> w, <const float *> b, ih_of, iw_of, s)
+    else:
+        scatter_loops(<double *> y, <const double *> x, <const double *> w, <const double *> b, ih_of, iw_of,
+                      s)
+
+
+cdef void conv_transpose(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s
+) noexcept nogil:
+    cdef int threads = threads_of(s)
+    cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(vec)//lanes(y), threads)
+    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
+    if memory:
+        transposed(y, x, w, b, ih_of, iw_of, s, &a, memory, threads, 0, 1)
+    else:
+        loops(y, x, w, b, ih_of, iw_of, s)
+    free(memory)
+
+
 cdef api void conv_transpose2d_f32(
     float *y, const float *x, const float *w, const float *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    cdef int threads = threads_of(s)
-    cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(float), threads)
-    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
-    if memory:
-        transposed(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s, &a,
-                   memory, threads)
-    else:
-        scatter_loops(y, x, w, b, ih_of, iw_of, s)
-    free(memory)
+    conv_transpose(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s)
 
 
 cdef api void conv_transpose2d_f64(
     double *y, const double *x, const double *w, const double *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    cdef int threads = threads_of(s)
-    cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(double), threads)
-    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
-    if memory:
-        transposed(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s, &a,
-                   memory, threads)
-    else:
-        scatter_loops(y, x, w, b, ih_of, iw_of, s)
-    free(memory)
+    conv_transpose(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s)
 
 
 # --- from Python ---------------------------------------------------------------------------
+
+
+cdef int from_python(
+    vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
+    const conv_shape *s
+) except -1:
+    """The same, looking for Ctrl-C between parts of the tasks."""
+    cdef Py_ssize_t products = s.N*s.OC*s.OH*s.OW*(s.IC//s.G)*s.KH*s.KW
+    cdef Py_ssize_t parts = 1 + products//FULL_SPEED//contract.BETWEEN_SIGNALS, i
+    cdef int threads = threads_of(s)
+    cdef work_plan a = make_work_plan(s, ih_of, iw_of, sizeof(vec)//lanes(y), threads*parts)
+    cdef char *memory = <char *> workspace_memory(threads*a.bytes) if a.possible else NULL
+    cdef conv_shape image = s[0]
+    try:
+        for i in range(parts if memory else 0):
+            with nogil:
+                transposed(y, x, w, b, ih_of, iw_of, s, &a, memory, threads, i, parts)
+            contract.signals()
+        image.N = 1
+        for i in range(0 if memory else s.N):
+            with nogil:
+                loops(at(y, i*s.IC*s.IH*s.IW), at(x, i*s.OC*s.OH*s.OW), w, b, ih_of, iw_of, &image)
+            contract.signals()
+    finally:
+        free(memory)
+    return 0
 
 
 def conv_transpose2d(
@@ -298,5 +341,11 @@ def conv_transpose2d(
     Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ):
     """Fill y (N, IC, IH, IW) from x (N, OC, OH, OW), w (OC, IC/G, KH, KW) and b (IC,)."""
-    conv_door.conv_transpose2d(conv_transpose2d_f32, conv_transpose2d_f64, 80,
-                               y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    cdef conv_shape s
+    cdef int typenum = contract.conv_transpose2d(&s, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
+    cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
+    if typenum == cnp.NPY_FLOAT32:
+        from_python(<vf *> y.data, <const vf *> x.data, <const vf *> w.data, <const vf *> b.data, ih, iw, &s)
+    else:
+        from_python(<vd *> y.data, <const vd *> x.data, <const vd *> w.data, <const vd *> b.data, ih, iw, &s)

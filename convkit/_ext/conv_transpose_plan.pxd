@@ -37,8 +37,9 @@ cdef inline Py_ssize_t parts_of(Py_ssize_t n, Py_ssize_t size) noexcept nogil:
 
 
 cdef inline work_plan make_work_plan(
-    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t size, Py_ssize_t threads
+    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t size, Py_ssize_t shares
 ) noexcept nogil:
+    """Choose tasks of elements of so many bytes, so that `shares` of them, or a multiple, are much alike."""
     cdef work_plan a
     cdef Py_ssize_t IC = s.IC//s.G, OC = s.OC//s.G, taps = s.KH*s.KW, tiles = parts_of(IC, MR)
     cdef Py_ssize_t channels, terms
@@ -59,14 +60,19 @@ cdef inline work_plan make_work_plan(
     a.groups = a.parts = 1
     a.terms = OC
     if channels >= 2*IC and kernels >= 2*IC*OC:
-        a.groups = min(min(channels//IC, kernels//(IC*OC)), parts_of(s.G, threads))
+        a.groups = min(min(channels//IC, kernels//(IC*OC)), parts_of(s.G, shares))
     else:
         a.parts = parts_of(tiles, channels//MR)
         a.terms = parts_of(OC, parts_of(OC, min(OC, max(kernels//(parts_of(tiles, a.parts)*MR), 1))))
-    if s.G == 1:
-        a.parts = min(parts_of(a.parts, threads)*threads, tiles)  # the same number for each thread
-    a.chunks = parts_of(s.G, a.groups)*a.parts
-    a.images = 1 if a.chunks >= threads else min(s.N, parts_of(threads, a.chunks))
+    if s.G == 1 and s.N % shares == 0 and IC*taps < s.N*s.OH*s.OW:
+        # All weights are turned for each share of the images, but x is packed once: that is more to do.
+        a.images = shares
+        a.chunks = a.parts
+    else:
+        if s.G == 1:
+            a.parts = min(parts_of(a.parts, shares)*shares, tiles)
+        a.chunks = parts_of(s.G, a.groups)*a.parts
+        a.images = 1 if a.chunks >= shares else min(s.N, parts_of(shares, a.chunks))
     a.weights = WEIGHTS_BYTES//size
     a.sums = SUMS_BYTES//size + 2*NR_MAX
     a.table = s.OH + s.OW + 2*((s.KH - 1)*s.DH + (s.KW - 1)*s.DW)

@@ -60,25 +60,25 @@ cdef inline void rows_through_panel(
 
 cdef inline void conv2d_by_panels(
     vec *y, const vec *x, const vec *w, const vec *b,
-    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
+    const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s,
+    Py_ssize_t thread, Py_ssize_t threads
 ) noexcept nogil:
-    """For each NR outputs of a channel, and each block of terms: pack the panel, then use it."""
+    """For each NR outputs in the thread's share, and each block of terms: pack the panel, then use it."""
     cdef vec panel[TERMS*NV]
     cdef Py_ssize_t off[TERMS]
-    cdef Py_ssize_t n, g, p, k, block, IC = s.IC // s.G, OC = s.OC // s.G, OHW = s.OH*s.OW
+    cdef Py_ssize_t i, image, g, p, k, block, IC = s.IC // s.G, OC = s.OC // s.G, OHW = s.OH*s.OW
     cdef Py_ssize_t K = IC*s.KH*s.KW, NR = NV*lanes(y), outputs, terms
-    cdef const vec *image
+    cdef Py_ssize_t panels = (OHW + NR - 1) // NR, total = s.N*s.G*panels
     for k in range(TERMS):
         off[k] = k*NR
-    for n in range(s.N):
-        for g in range(s.G):
-            image = at(x, (n*s.IC + g*IC)*s.IH*s.IW)
-            for p in range((OHW + NR - 1) // NR):
-                p = p*NR
-                outputs = min(NR, OHW - p)
-                for block in range((K + TERMS - 1) // TERMS):
-                    k = block*TERMS
-                    terms = min(<Py_ssize_t> TERMS, K - k)
-                    pack_panel(panel, image, s, ih_of, iw_of, k, terms, p, outputs)
-                    rows_through_panel(at(y, (n*s.OC + g*OC)*OHW + p), outputs, panel, off,
-                                       at(w, g*OC*K + k), K, terms, at(b, g*OC) if block == 0 else NULL, s)
+    for i in range(total*thread // threads, total*(thread + 1) // threads):
+        image = i // panels  # n*G + g
+        g = image % s.G
+        p = i % panels*NR
+        outputs = min(NR, OHW - p)
+        for block in range((K + TERMS - 1) // TERMS):
+            k = block*TERMS
+            terms = min(<Py_ssize_t> TERMS, K - k)
+            pack_panel(panel, at(x, image*IC*s.IH*s.IW), s, ih_of, iw_of, k, terms, p, outputs)
+            rows_through_panel(at(y, image*OC*OHW + p), outputs, panel, off, at(w, g*OC*K + k), K, terms,
+                               at(b, g*OC) if block == 0 else NULL, s)

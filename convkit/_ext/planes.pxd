@@ -6,7 +6,8 @@ all taps: its rows are padded rows of the image, so the pitch is a little more t
 and the outputs numbered between two rows, whose windows run across the row's end, are worthless
 ("flat"). Or each tap of an axis gets a plane of its own, shifted in advance; then no output is
 worthless ("own"). With a stride, cells that neighbouring outputs read must become neighbours: one plane
-for each phase of the stride that taps have. Padding is in the tables, so it costs nothing extra.
+for each phase of the stride that taps have. Padding is in the tables, so it costs nothing extra. Taps with a
+stride of 2 nearly always get planes of their own: flat ones, a third fewer, made 3x3 layers 7 to 30 % slower.
 """
 
 from convkit._ext.conv_shape cimport conv_shape

@@ -1,18 +1,18 @@
-"""Compile driver.pyx as any other project would: against the .pxd files of the convkit in use."""
+"""Compile call_*.pyx as any other project would: against the .pxd files of the convkit in use."""
 
 import fcntl
 import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 
 HERE = Path(__file__).parent
-NAME = "convkit_c_level_driver"
+SOURCES = sorted(HERE.glob("call_*.pyx"))
 
 
-def driver() -> ModuleType:
-    """Return the compiled module. One process builds it, where it is out of date; others wait."""
+def driver() -> SimpleNamespace:
+    """Return all functions of the compiled modules. One process builds what is out of date; others wait."""
     folder = HERE.parent.parent / "build" / "c_level"
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
@@ -20,13 +20,16 @@ def driver() -> ModuleType:
         command = [sys.executable, __file__, str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = folder.glob(f"{NAME}*{sys.implementation.cache_tag}*")
-    spec = importlib.util.spec_from_file_location(NAME, built)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    functions: dict[str, object] = {}
+    for source in SOURCES:
+        (built,) = folder.glob(f"{source.stem}.{sys.implementation.cache_tag}*")
+        spec = importlib.util.spec_from_file_location(source.stem, built)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        functions |= vars(module)
+    return SimpleNamespace(**functions)
 
 
 def build(folder: str) -> None:
@@ -38,10 +41,13 @@ def build(folder: str) -> None:
     import convkit
 
     packages = Path(convkit.__file__).parent.parent
-    pxd = sorted(str(p) for p in (packages / "convkit").rglob("*.pxd"))
-    extension = Extension(NAME, [str(HERE / "driver.pyx")], depends=pxd)
+    pxd = sorted(str(p) for p in [*(packages / "convkit").rglob("*.pxd"), *HERE.glob("*.pxd")])
     extensions = cythonize(
-        [extension], build_dir=folder, include_path=[str(packages)], language_level=3, quiet=True
+        [Extension(source.stem, [str(source)], depends=pxd) for source in SOURCES],
+        build_dir=folder,
+        include_path=[str(packages), str(HERE)],
+        language_level=3,
+        quiet=True,
     )
     command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
     command.build_lib = command.build_temp = folder

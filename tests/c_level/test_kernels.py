@@ -27,7 +27,7 @@ TYPES = {"f32": np.float32, "f64": np.float64}
 
 @pytest.fixture(scope="session")
 def driver():
-    """Return the compiled driver.pyx."""
+    """Return the compiled call_*.pyx."""
     return compiled_driver()
 
 

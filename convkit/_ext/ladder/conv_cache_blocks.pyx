@@ -44,7 +44,7 @@ cdef void cache_blocks(
     cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size)
     cdef workspace t
     if not a.possible or not allocate(&t, &a, size, 1):
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, 0, 1)
         return
     convolve_units(y, x, w, b, ih_of, iw_of, s, &a, &t, 0, 0, a.units, 0, s.OC // s.G)
     release(&t)

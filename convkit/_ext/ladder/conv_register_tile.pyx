@@ -39,14 +39,14 @@ cdef api void conv2d_f32(
     float *y, const float *x, const float *w, const float *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    conv2d_by_panels(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s)
+    conv2d_by_panels(<vf *> y, <const vf *> x, <const vf *> w, <const vf *> b, ih_of, iw_of, s, 0, 1)
 
 
 cdef api void conv2d_f64(
     double *y, const double *x, const double *w, const double *b,
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    conv2d_by_panels(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s)
+    conv2d_by_panels(<vd *> y, <const vd *> x, <const vd *> w, <const vd *> b, ih_of, iw_of, s, 0, 1)
 
 
 def conv2d(

@@ -69,7 +69,7 @@ cdef void tail_pixels(
                     flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), planes, off, at(w, g*OC*K), K, K,
                                at(b, g*OC), OC, &p, s)
     else:  # too many planes, or no memory: then slowly
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, 0, 1)
     free(packed)
     free(columns)
     free(off)

@@ -7,10 +7,11 @@ second core has as many FLOPs, and caches of its own.
 
 The change
 ----------
-Threads share out either the units (images, groups, blocks of rows) or, where those are too few to go
-round evenly, each unit's output channels; then every thread packs planes for itself, which takes less
-time than to wait for one another. A sum is never split, so its bits are the same at any number of
-threads.
+The units (images, groups, blocks of rows) stand in one line, each as long as it has outputs, and the
+line is cut into equal pieces. Where a cut falls into a unit, two threads share its output channels, and
+each packs its planes for itself, which takes less time than to wait for the other. (Whole units alone
+are too few to go round: 28 rows make blocks of 16 and of 12, and one thread of two would have a third
+more to do.) A sum is never split, so its bits are the same at any number of threads.
 
 What to expect
 --------------
@@ -23,7 +24,7 @@ from cython.parallel cimport prange
 
 from convkit._ext cimport conv_door
 from convkit._ext.blocks cimport (
-    allocate, bytes_of_thread, convolve_units, make_plan, plan, release, workspace
+    allocate, bytes_of_thread, convolve_units, make_plan, outputs_of, plan, release, workspace
 )
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.microkernel cimport MR
@@ -38,20 +39,50 @@ cdef enum:
     MULTIPLY_ADDS = 32  # that a core does in the time in which it moves an element, for `threads_for`
 
 
+cdef struct boundary:
+    Py_ssize_t unit, tile  # the units before it, and the tiles of the next one's output channels
+
+
+cdef boundary boundary_of(
+    const conv_shape *s, const plan *a, Py_ssize_t tiles, Py_ssize_t thread, Py_ssize_t threads
+) noexcept nogil:
+    """Where a thread's share begins, if each gets as many outputs as the others."""
+    cdef boundary e
+    cdef Py_ssize_t blocks = a.row_blocks*a.col_blocks, image = s.OH*s.OW*tiles
+    cdef Py_ssize_t before = s.N*s.G*image*thread // threads, size = 1
+    e.unit = before // image*blocks
+    before -= before // image*image
+    while before > 0:
+        size = outputs_of(a, s, e.unit)
+        if before < size*tiles:
+            break
+        before -= size*tiles
+        e.unit += 1
+    e.tile = (before + size//2) // size
+    if e.tile == tiles:
+        e.unit += 1
+        e.tile = 0
+    return e
+
+
 cdef void share(
     vec *y, const vec *x, const vec *w, const vec *b, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of,
     const conv_shape *s, const plan *a, const workspace *t, Py_ssize_t thread, Py_ssize_t threads
 ) noexcept nogil:
-    """Do the thread's share: some units whole, or some output channels of all units."""
-    cdef Py_ssize_t OC = s.OC // s.G, tiles = (OC + MR - 1) // MR, m = 0, M = OC
-    cdef Py_ssize_t first = 0, last = a.units
-    if (a.units + threads - 1) // threads*tiles <= (tiles + threads - 1) // threads*a.units:
-        first = a.units*thread // threads
-        last = a.units*(thread + 1) // threads
-    else:
-        m = tiles*thread // threads*MR
-        M = min(OC, tiles*(thread + 1) // threads*MR) - m
-    convolve_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, first, last, m, M)
+    """Do the thread's share: whole units, and some output channels of the first and of the last one."""
+    cdef Py_ssize_t OC = s.OC // s.G, tiles = (OC + MR - 1) // MR, m
+    cdef boundary here = boundary_of(s, a, tiles, thread, threads)
+    cdef boundary there = boundary_of(s, a, tiles, thread + 1, threads)
+    if here.tile > 0:
+        m = here.tile*MR
+        here.tile = there.tile if here.unit == there.unit else tiles
+        convolve_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, here.unit, here.unit + 1,
+                       m, min(OC, here.tile*MR) - m)
+        here.unit += 1
+    convolve_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, here.unit, there.unit, 0, OC)
+    if here.unit <= there.unit:
+        convolve_units(y, x, w, b, ih_of, iw_of, s, a, t, thread, there.unit, there.unit + 1,
+                       0, there.tile*MR)
 
 
 cdef int threads_of(const conv_shape *s) noexcept nogil:
@@ -67,7 +98,8 @@ cdef void conv2d_in_threads(
     cdef int thread, threads = threads_of(s)
     cdef workspace t
     if not a.possible or not allocate(&t, &a, size, threads):
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        for thread in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, thread, threads)
         return
     if threads == 1:
         share(y, x, w, b, ih_of, iw_of, s, &a, &t, 0, 1)
