@@ -52,15 +52,14 @@ cdef inline part make_part(
 
 
 cdef inline int conv2d(
-    f32_t f32, f64_t f64, Py_ssize_t speed,
+    f32_t f32, f64_t f64, Py_ssize_t speed, Py_ssize_t tile,
     cnp.ndarray y, cnp.ndarray x, cnp.ndarray w, cnp.ndarray b, cnp.ndarray ih_of, cnp.ndarray iw_of,
     Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ) except -1:
     """Call the kernel of the arrays' type, and let Ctrl-C in between images, or their parts.
 
     `speed` is how many multiply-adds the kernel does in a nanosecond, roughly: it tells how long an image
-    will take. Kernels of 50 and more are those that compute tiles of channels at full speed; their parts
-    are whole tiles, so that none is cut. Parts for slower kernels may end after any channel.
+    will take. `tile` is how many output channels it computes together, 1 or TILE: parts are whole tiles.
     """
     cdef conv_shape s
     cdef part p
@@ -69,7 +68,7 @@ cdef inline int conv2d(
     cdef const Py_ssize_t *ih = <const Py_ssize_t *> ih_of.data
     cdef const Py_ssize_t *iw = <const Py_ssize_t *> iw_of.data
     cdef Py_ssize_t K = (s.IC // s.G)*s.KH*s.KW, time = y_image*K // speed + 1, i
-    cdef Py_ssize_t at_once = contract.blocks_at_once(time), tile = TILE if speed >= 50 else 1
+    cdef Py_ssize_t at_once = contract.blocks_at_once(time)
     cdef Py_ssize_t parts = parts_of_image(&s, time, tile)
     n = 0
     while n < N:

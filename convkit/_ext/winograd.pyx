@@ -2,11 +2,16 @@
 
     y = A^T [ sum over ic of (G g G^T) * (B^T d B) ] A        of each tile of 4x4 outputs
 
-What limited the direct kernel: it runs at the multiply-add peak, 2*9*IC FLOPs an output. Here an
+g is a filter of 3x3 weights, d the 6x6 inputs of a tile; winograd_lines.pxd has the matrices A, B and G,
+and winograd_tiles.pxd lays out what comes of them: U of the filters, V of the inputs, and M, their
+products. (A tile is 4x4 outputs here, as in the literature, and stands in one lane of the microkernel's.)
+
+What limited the direct kernel: it runs near the multiply-add peak, 2*9*IC FLOPs an output. Here an
 output costs 36/16 multiply-adds an input channel instead of 9, on the same microkernel, whose offset
 table now steps from one channel's tiles to the next; the 36 planes are 36 small matrix products. The
 transforms cost about 9 operations for each input, and their traffic: V is 2.25 times as large as x,
-and U 4 times as large as w. With 64 channels and more, they take a third of the time.
+and U 4 times as large as w. With 64 to 256 channels the products, at the peak, would be 40 to 50 % of the
+time; the rest is transforms, and what small products lose.
 
 Few tiles: V of all of them is made first, and each block of filters is transformed when its turn
 comes, since U would be larger than the caches and is used once. Where one or two tiles would have a vector
@@ -211,7 +216,7 @@ cdef void winograd(
     if memory == NULL:
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, 0, 1)
         return
-    while done < s.G*p.blocks:
+    while done < s.G*p.blocks:  # no U was made before: x stands in its place and is not read
         done = convolve(y, x, w, b, x, s, &p, memory, done, p.blocks)
     free(memory)
 

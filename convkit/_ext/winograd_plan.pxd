@@ -8,7 +8,7 @@ from convkit._ext.winograd_tiles cimport (
 )
 
 cdef enum:
-    TILES = 48  # of a block: whole tiles of the microkernel; V of 256 channels is then 1.7 MB
+    TILES = 48  # of a block: as many as a tile of the microkernel has lanes; V of 256 channels is then 1.8 MB
     SPEED = 300  # multiply-adds of the defining sum in a nanosecond, roughly
 
 

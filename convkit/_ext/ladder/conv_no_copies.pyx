@@ -69,7 +69,7 @@ cdef void no_copies(
                     flat_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), planes, off, at(w, g*OC*K), K, K,
                                at(b, g*OC), OC, &p, s)
     else:  # too many planes, or no memory: then slowly
-        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s)
+        conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, 0, 1)
     free(packed)
     free(off)
 
@@ -99,4 +99,5 @@ def conv2d(
     Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ):
     """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
-    conv_door.conv2d(conv2d_f32, conv2d_f64, 50, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    conv_door.conv2d(conv2d_f32, conv2d_f64, 50, conv_door.TILE,
+                     y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)

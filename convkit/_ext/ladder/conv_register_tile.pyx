@@ -54,4 +54,5 @@ def conv2d(
     Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ):
     """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
-    conv_door.conv2d(conv2d_f32, conv2d_f64, 10, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    conv_door.conv2d(conv2d_f32, conv2d_f64, 40, conv_door.TILE,
+                     y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)

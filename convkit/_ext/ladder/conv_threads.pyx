@@ -1,7 +1,7 @@
-"""Rung seven, the top: share the work among threads. This is ``direct``.
+"""Rung eight, the top: share the work among threads. This is ``direct``.
 
-What limited rung six
----------------------
+What limited rung seven
+-----------------------
 One core: it does most of its 64 FLOPs a cycle, with planes and weights from its own L1 and L2. A
 second core has as many FLOPs, and caches of its own.
 
@@ -15,8 +15,8 @@ more to do.) A sum is never split, so its bits are the same at any number of thr
 
 What to expect
 --------------
-Nearly twice the speed on two cores, but for the smallest layers, where the threads take as long to
-wake up.
+Nearly twice the speed on two cores; less where both pack the same planes, and in layers so small that
+the threads take as long to wake up.
 """
 
 cimport numpy as cnp
@@ -134,7 +134,8 @@ def conv2d(
     Py_ssize_t SH, Py_ssize_t SW, Py_ssize_t DH, Py_ssize_t DW
 ):
     """Fill y (N, OC, OH, OW) from x (N, IC, IH, IW), w (OC, IC/G, KH, KW) and b (OC,)."""
-    conv_door.conv2d(conv2d_f32, conv2d_f64, 80, y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
+    conv_door.conv2d(conv2d_f32, conv2d_f64, 80, conv_door.TILE,
+                     y, x, w, b, ih_of, iw_of, SH, SW, DH, DW)
 
 
 def workspace_bytes(
