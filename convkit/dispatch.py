@@ -107,6 +107,7 @@ class Call(NamedTuple):
     kernel: Callable[..., None]
     ready: Callable[..., Any] | None = None
     workspace: Callable[..., int] | None = None
+    checks_indices: bool = False
 
     def __repr__(self) -> str:
         return f"{self.op}: {self.backend}, {self.algorithm} ({self.where})"
@@ -231,7 +232,9 @@ def load(kernel: Kernel) -> Call:
     module = importlib.import_module(BACKENDS[kernel.backend]).load(module_name)
     ready, workspace = (getattr(module, name) if name else None for name in (kernel.ready, kernel.workspace))
     main = getattr(module, function)
-    return Call(kernel.op, kernel.backend, kernel.algorithm, module.__name__, main, ready, workspace)
+    where = module.__name__
+    checks = kernel.checks_indices
+    return Call(kernel.op, kernel.backend, kernel.algorithm, where, main, ready, workspace, checks)
 
 
 # --- what there is -------------------------------------------------------------------------

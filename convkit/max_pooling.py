@@ -20,7 +20,7 @@ from .arrays import (
     shape_of,
 )
 from .border import seen
-from .dispatch import pick
+from .dispatch import last_call, pick
 from .place import here
 from .pool_plan import PoolPlan, forward, grad_y_of, max_plan
 
@@ -251,27 +251,32 @@ def max_backward(
         x = operand(x, "x")
         same_dtype(grad_y=grad_y, x=x)
         indices = max_forward(x, plan, True, "auto", backend, None).indices
+        kernel = pick("max_pool2d_backward", backend, algorithm)
     else:
-        indices = check_indices(indices, plan)
+        indices = given_indices(indices, plan)
+        kernel = pick("max_pool2d_backward", backend, algorithm)
+        if not (chosen := last_call()) or not chosen.checks_indices:
+            check_range(indices, prod(plan.x[1:]))
     grad_x = output(shape, grad_y.dtype, out, (grad_y, indices))
-    kernel = pick("max_pool2d_backward", backend, algorithm)
     if grad_x.size:
         kernel(seen(grad_x, plan.x), seen(grad_y, plan.y), seen(indices, plan.y))
     return finish(grad_x, out)
 
 
-def check_indices(indices: Any, plan: PoolPlan) -> np.ndarray:
-    """Return the caller's indices once it is known that each lies inside its plane."""
+def given_indices(indices: Any, plan: PoolPlan) -> np.ndarray:
+    """Return the caller's indices as kernels take them."""
     if not is_array(indices) or indices.dtype.newbyteorder("=") != np.int64:
         kind = getattr(indices, "dtype", type(indices).__name__)
         raise TypeError(f"indices must be an array of int64, got {kind}")
     if indices.shape != plan.result:
         raise ValueError(f"indices must have the output's shape {plan.result}, got {indices.shape}")
+    return here().indices(indices) if here() is not None else np.require(indices, np.int64, ("C", "A"))
+
+
+def check_range(indices: np.ndarray, cells: int) -> None:
+    """Accept indices that each lie inside a plane of so many cells."""
     if here() is not None:  # a kernel there uses none that lies outside, and to look would take a wait
-        return here().indices(indices)
-    cells = prod(plan.x[1:])
+        return
     if indices.size and (indices.min() < 0 or indices.max() >= cells):
-        raise ValueError(
-            f"indices must be at least 0 and below {cells}, got {indices.min()} to {indices.max()}"
-        )
-    return np.require(indices, np.int64, ("C", "A"))
+        outside = indices[(indices < 0) | (indices >= cells)][0]
+        raise ValueError(f"indices must be at least 0 and below {cells}, got {outside}")

@@ -108,6 +108,12 @@ def pad(
     value = number(value, "value")
     if LARGEST_FLOAT32 < abs(value) < inf and x.dtype == np.float32:
         raise ValueError(f"value must be finite in {x.dtype}, the type of x, got {value}")
+    return _padded(x, plan, value, algorithm, backend, out)
+
+
+def _padded(
+    x: np.ndarray, plan: _Plan, value: float, algorithm: str, backend: str, out: np.ndarray | None
+) -> np.ndarray:
     kernel = pick("pad2d", backend, algorithm)
     if out is None and (small := filled(kernel, x, plan, (value,), SMALL)) is not None:
         return small
@@ -133,6 +139,8 @@ def pad_backward(
     Each cell of x collects the gradient of every cell that showed it: under ``"reflect"`` a cell
     beside the edge is shown twice, and its two gradients are added. They are added in x's dtype, one
     after another: a border of p cells that show one cell, as ``"replicate"`` makes, costs up to p roundings.
+    A ``"constant"`` border shows no cell, and what is left is to crop it: :func:`pad` by `padding` with its
+    signs turned.
 
     Parameters
     ----------
@@ -162,9 +170,13 @@ def pad_backward(
     """
     grad_y = operand(grad_y, "grad_y")
     shape = shape_of(x)
-    plan = _plan(shape, key(padding, "padding"), mode)
+    padding = key(padding, "padding")
+    plan = _plan(shape, padding, mode)
     if grad_y.shape != plan.result:
         raise ValueError(f"grad_y must have the output's shape {plan.result}, got {grad_y.shape}")
+    if mode == "constant":
+        back = _plan(plan.result, tuple(-p for p in padding), mode)
+        return _padded(grad_y, back, 0.0, algorithm, backend, out)
     grad_x = output(shape, grad_y.dtype, out, (grad_y,))
     kernel = pick("pad2d_backward", backend, algorithm)
     if grad_x.size:

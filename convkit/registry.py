@@ -37,6 +37,9 @@ class Kernel:
     workspace : str
         A function beside it, ``workspace(layer, itemsize, ih_of, iw_of, IH, IW)``, that tells the bytes
         it allocates.
+    checks_indices : bool
+        True if it refuses indices of no cell while it uses them; for the others the public function looks
+        at all of them beforehand.
     """
 
     op: str
@@ -48,6 +51,7 @@ class Kernel:
     serves: Callable[[Layer], bool] | None = None
     ready: str = ""
     workspace: str = ""
+    checks_indices: bool = False
 
 
 BACKENDS = {
@@ -168,7 +172,13 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("max_pool2d_indices", "cuda", "coalesced", "ladder.pool_coalesced:max_pool2d_indices"),
     Kernel("max_pool2d_indices", "cuda", "direct", "ladder.pool_shared:max_pool2d_indices"),
     Kernel("max_pool2d_backward", "reference", "direct", "pooling:max_pool2d_backward"),
-    Kernel("max_pool2d_backward", "cython", "direct", "max_backward:max_pool2d_backward"),
+    Kernel(
+        "max_pool2d_backward",
+        "cython",
+        "direct",
+        "max_backward:max_pool2d_backward",
+        checks_indices=True,
+    ),
     Kernel("max_pool2d_backward", "numba", "direct", "max_backward:max_pool2d_backward"),
     Kernel("max_pool2d_backward", "cuda", "direct", "pooling:max_pool2d_backward"),
     Kernel("channel_mean", "reference", "direct", "pooling:channel_mean"),
@@ -235,7 +245,7 @@ KERNELS_OF: dict[str, tuple[str, ...]] = {
     "col2im": ("col2im",),
     "col2im_backward": ("im2col",),
     "pad": ("pad2d",),
-    "pad_backward": ("pad2d_backward",),
+    "pad_backward": ("pad2d_backward", "pad2d"),
     "avg_pool1d": ("avg_pool2d",),
     "avg_pool1d_backward": ("avg_pool2d_backward",),
     "avg_pool2d": ("avg_pool2d",),

@@ -118,7 +118,7 @@ def test_the_support_matrix():
     assert table["conv2d"]["reference"] == ("seven_loops", "direct", "im2col", "matrix")
     lines = repr(table).splitlines()
     assert lines[0].split() == ["operation", *dispatch.BACKENDS, "run", "by"]
-    assert next(line for line in lines if line.startswith("pad2d ")).endswith("  pad")
+    assert next(line for line in lines if line.startswith("pad2d ")).endswith("  pad, pad_backward")
     assert lines[1].startswith("conv2d ")
     for backend in dispatch.BACKENDS:
         if reason := dispatch.why_not(backend):

@@ -101,7 +101,7 @@ def test_rule_35_indices_are_looked_at_before_they_are_used(bad):
     x = integers(1, 1, 6, 6)
     y, indices = convkit.max_pool2d(x, 2, return_indices=True)
     indices[0, 0, 1, 1] = bad
-    with pytest.raises(ValueError, match="indices must be at least 0 and below 36"):
+    with pytest.raises(ValueError, match=f"indices must be at least 0 and below 36, got {bad}"):
         convkit.max_pool2d_backward(y, x.shape, 2, indices=indices)
 
 

@@ -5,10 +5,10 @@
 Bound by memory: KH*KW cells of cols are read for each cell of x. At stride 1, if the index tables
 show no cell twice, x is *gathered*: the taps that reach a vector of cells are added in a register, in
 one order for all cells, and x is written once. Every tap is then a stream of its own, and they are
-prefetched. At stride 2 every other cell of a row, a *phase* of it, is reached by the same taps, by
-outputs one after another; so two phases are gathered side by side and then interleaved. That pays for
-rows longer than a vector, not at stride 3, and not where large windows come from memory in more streams
-than the hardware follows. Elsewhere cols are scattered. A plane is one thread's, and stays in the cache.
+prefetched. At stride 2 rows longer than a vector are gathered in two phases (:mod:`paired_rows`), unless
+large windows come from memory in more streams than the hardware follows; shorter rows are shuffled,
+whatever the strides, and planes of a few vectors wholly (:mod:`short_rows`). Elsewhere cols are
+scattered. A plane is one thread's, and stays in the cache.
 Sums are in the arrays' precision: KH*KW - 1 roundings, or more where padding repeats cells.
 """
 
@@ -19,6 +19,9 @@ from libc.string cimport memset
 
 from convkit._ext cimport contract
 from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.paired_rows cimport AHEAD, gather_strided, pairs_serve
+from convkit._ext.short_rows cimport ACROSS, are_few, fold_few, fold_short, is_short, safe_end
+from convkit._ext.short_rows cimport set_fold_lanes, set_tap_lanes
 from convkit._ext.taps cimport MASKS, Axis, accept, axis_of, is_small, set_masks
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport at, inlined, lanes, load, store, vd, vec, vf, zero
@@ -27,10 +30,7 @@ from convkit._ext.vec_order cimport keep, prefetch
 cnp.import_array()
 
 cdef enum:
-    AHEAD = 2048           # bytes between what is added and what is prefetched
-    FROM_MEMORY = 1 << 22  # bytes of columns beyond which that pays
-    TAPS = 16              # of a window at stride 2, at most, for gathering
-    SPAN = 256             # cells of each phase at a time: 4 KiB at most
+    FROM_MEMORY = 1 << 22  # bytes of columns beyond which it pays to prefetch
 
 cdef void scatter_plane(
     floating *x, const floating *cols, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
@@ -132,62 +132,6 @@ cdef void gather_plane(
         x += s.IW
 
 
-cdef inline void gather_phase(
-    floating *sums, const floating *cols, Py_ssize_t q, Py_ssize_t r, Py_ssize_t first, Py_ssize_t end,
-    const conv_shape *s
-) noexcept nogil:
-    """Cells first..end-1 of phase r, padded columns r + 2*j, of the padded row q."""
-    cdef Py_ssize_t kh, kw, j, shift, oh
-    cdef const floating *tap
-    memset(sums, 0, (end - first)*sizeof(floating))
-    for kh in range(s.KH):
-        oh = q - kh*s.DH
-        if oh < 0 or oh % s.SH or oh//s.SH >= s.OH:
-            continue
-        for kw in range(s.KW):
-            if kw*s.DW < r or (kw*s.DW - r) % 2:
-                continue
-            shift = (kw*s.DW - r)//2
-            tap = cols + ((kh*s.KW + kw)*s.OH + oh//s.SH)*s.OW - shift
-            for j in range(max(first, shift), min(end, s.OW + shift)):
-                sums[j - first] += tap[j]
-
-
-cdef inline void interleave(
-    floating *x, const floating *sums, Py_ssize_t start, Py_ssize_t stop
-) noexcept nogil:
-    """Columns start..stop-1 of a row, of which column 2*j + r is cell j of phase r."""
-    cdef Py_ssize_t j
-    if start % 2 and start < stop:
-        x[start] = sums[SPAN + start//2]
-        start += 1
-    for j in range(start//2, stop//2):
-        x[2*j] = sums[j]
-        x[2*j + 1] = sums[SPAN + j]
-    if stop % 2 and start < stop:
-        x[stop - 1] = sums[stop//2]
-
-
-cdef void gather_strided(
-    floating *x, const floating *cols, const Axis *h, const Axis *w, const conv_shape *s
-) noexcept nogil:
-    """Stride 2 across, any stride down, each cell once in the tables."""
-    cdef floating[2*SPAN] sums
-    cdef Py_ssize_t ih, q, r, first, end, cells = (w.stop + 1)//2
-    for ih in range(s.IH):
-        memset(x, 0, s.IW*sizeof(floating))
-        q = h.start + ih - h.cell
-        first = w.start//2
-        while h.start <= q < h.stop and first < cells:
-            end = min(first + SPAN, cells)
-            for r in range(2):
-                gather_phase(sums + r*SPAN, cols, q, r, first, end, s)
-            interleave(x + 2*first + w.cell - w.start, sums, max(w.start - 2*first, 0),
-                       min(w.stop, 2*end) - 2*first)
-            first = end
-        x += s.IW
-
-
 cdef void fold_masked(
     vec *x, const vec *cols, const vec *masks, const Axis *h, const Axis *w, const conv_shape *s
 ) noexcept nogil:
@@ -223,25 +167,86 @@ cdef inline void fold_plane(
     elif plain and s.SW == 1:
         gather_plane(x, cols, h, w, far, s)
     elif plain:
-        gather_strided(x, cols, h, w, s)
+        gather_strided(x, cols, h, w, far, s)
     else:
         scatter_plane(x, cols, ih_of, iw_of, s)
+
+
+cdef void fold_some(
+    vec *x, const vec *cols, const Axis *h, const vec *table, Py_ssize_t count, const conv_shape *s
+) noexcept nogil:
+    """So many planes of short rows."""
+    cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p
+    if s.IW > lanes(x):
+        for p in range(count):
+            fold_short(at(x, p*image), at(cols, p*columns), h, table, True, s)
+    else:
+        for p in range(count):
+            fold_short(at(x, p*image), at(cols, p*columns), h, table, False, s)
+
+
+cdef inline void fold_short_planes(
+    floating *x, const floating *cols, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const vf *table,
+    const Axis *h, Py_ssize_t first, Py_ssize_t end, Py_ssize_t W, const conv_shape *s
+) noexcept nogil:
+    """Planes first..end-1, one thread's."""
+    cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p, last = safe_end(first, end, W, s)
+    if floating is float:
+        fold_some(<vf *> (x + first*image), <const vf *> (cols + first*columns), h, table, last - first, s)
+    else:
+        fold_some(<vd *> (x + first*image), <const vd *> (cols + first*columns), h, <const vd *> table,
+                  last - first, s)
+    for p in range(last, end):
+        scatter_plane(x + p*image, cols + p*columns, ih_of, iw_of, s)
+
+
+cdef inline void fold_few_vectors(
+    floating *x, const floating *cols, const floating *table, const conv_shape *s
+) noexcept nogil:
+    if floating is float:
+        fold_few(<vf *> x, <const vf *> cols, <const vf *> table, s)
+    else:
+        fold_few(<vd *> x, <const vd *> cols, <const vd *> table, s)
 
 
 cdef inline void fold(
     floating *x, const floating *cols, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
-    cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p, P = s.N*s.IC
+    cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p, some, P = s.N*s.IC
     cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
     cdef Axis h = axis_of(ih_of, (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1)
     cdef Axis w = axis_of(iw_of, (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1)
-    cdef bint by_phase = s.SW == 2 and s.OW >= W and s.KH*s.KW <= TAPS
-    cdef bint plain = ((s.SH == 1 and s.SW == 1 or by_phase)
-                       and h.once and w.once and h.stop > h.start and w.stop > w.start)
     cdef bint small = is_small(&h, &w, W, s)
+    cdef bint once = h.once and w.once and h.stop > h.start and w.stop > w.start
+    cdef bint plain = once and (s.SH == 1 and s.SW == 1 or s.SW == 2 and pairs_serve(&w, W, s))
     cdef bint far = P*columns*<Py_ssize_t> sizeof(floating) > FROM_MEMORY
     cdef int threads = threads_for(P*columns)
     cdef floating[MASKS] masks
+    cdef vf[2*ACROSS] table
+    if once and are_few(W, s):
+        if floating is float:
+            set_tap_lanes(<vf *> masks, ih_of, iw_of, s)
+        else:
+            set_tap_lanes(<vd *> masks, ih_of, iw_of, s)
+        if threads == 1:
+            for p in range(P):
+                fold_few_vectors(x + p*image, cols + p*columns, masks, s)
+            return
+        for p in prange(P, schedule="static", num_threads=threads):
+            fold_few_vectors(x + p*image, cols + p*columns, masks, s)
+        return
+    if once and not small and is_short(W, s):
+        if floating is float:
+            set_fold_lanes(<vf *> table, iw_of, s)
+        else:
+            set_fold_lanes(<vd *> table, iw_of, s)
+        some = (P + threads - 1)//threads
+        if threads == 1:
+            fold_short_planes(x, cols, ih_of, iw_of, table, &h, 0, P, W, s)
+            return
+        for p in prange(threads, schedule="static", num_threads=threads):
+            fold_short_planes(x, cols, ih_of, iw_of, table, &h, p*some, min(P, (p + 1)*some), W, s)
+        return
     if small:
         if floating is float:
             set_masks(<vf *> masks, &h, &w, -1, s)

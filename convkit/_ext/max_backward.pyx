@@ -102,7 +102,7 @@ def max_pool2d_backward(cnp.ndarray dx, cnp.ndarray dy, cnp.ndarray indices):
         if wrong:
             for i in range(p*OH*OW, (p + count)*OH*OW):
                 if not 0 <= where[i] < IH*IW:
-                    raise ValueError(f"indices must be from 0 to {IH*IW - 1}, got {where[i]}")
-            raise ValueError(f"indices must be from 0 to {IH*IW - 1}, and changed while they were read")
+                    raise ValueError(f"indices must be at least 0 and below {IH*IW}, got {where[i]}")
+            raise ValueError(f"indices must be below {IH*IW}, and changed while they were read")
         contract.signals()
         p += count

@@ -42,6 +42,18 @@ cdef inline void inside(
     end[0] = max(min(max(0, axis.stop - tap + S - 1)//S, O), first[0])
 
 
+cdef inline Py_ssize_t row_that_shows(
+    const Axis *axis, Py_ssize_t cell, Py_ssize_t tap, Py_ssize_t S, Py_ssize_t O
+) noexcept nogil:
+    """The output whose tap, an offset into the table, shows a cell of the run; -1 if there is none."""
+    cdef Py_ssize_t q = axis.start + cell - axis.cell - tap
+    if not axis.start <= q + tap < axis.stop or q < 0:
+        return -1
+    if S == 2:  # the common one, without a division
+        return q//2 if q % 2 == 0 and q//2 < O else -1
+    return q//S if q % S == 0 and q//S < O else -1
+
+
 cdef inline bint is_small(const Axis *h, const Axis *w, Py_ssize_t W, const conv_shape *s) noexcept nogil:
     """Whether a tap is a plane shifted in memory, short enough for masks that say what to keep of it."""
     cdef Py_ssize_t reach = (s.KH*s.DH + s.IH)*s.IW + s.KW*s.DW + W  # generously

@@ -5,8 +5,10 @@
 Bound by memory: KH*KW cells of cols are written for each cell of x, which stays in the cache. At
 stride 1 a tap is a shifted image. Where the output is as wide as the image it is even one shifted block
 of memory, copied whole, of which the ends of rows are then mended; small planes are shifted in
-vectors and masked. Both beat the copying of rows, at 7x7 more than twice. Several channels
-take turns at a tap, so that where it falls is found once for all of them.
+vectors and masked. Both beat the copying of rows, at 7x7 more than twice. At stride 2 every second
+cell is picked by shuffles (:mod:`paired_rows`). Planes of a few vectors, and short rows, are shuffled
+whatever the strides (:mod:`short_rows`). Several channels take turns at a tap, so that where it falls is
+found once for all of them.
 """
 
 cimport numpy as cnp
@@ -15,10 +17,13 @@ from cython.parallel cimport prange
 
 from convkit._ext cimport contract
 from convkit._ext.conv_shape cimport conv_shape
+from convkit._ext.paired_rows cimport every_second
 from convkit._ext.runs cimport copy_run
+from convkit._ext.short_rows cimport ACROSS, is_few, is_short, safe_end, unfold_few, unfold_short
+from convkit._ext.short_rows cimport set_plane_lanes, set_unfold_lanes
 from convkit._ext.taps cimport MASKS, Axis, accept, axis_of, inside, is_small, set_masks
 from convkit._ext.threads cimport threads_for
-from convkit._ext.vec cimport lanes, load, store, vd, vec, vf
+from convkit._ext.vec cimport at, lanes, load, store, vd, vec, vf
 from convkit._ext.vec_order cimport keep
 
 cnp.import_array()
@@ -41,34 +46,48 @@ cdef inline void by_stride(
     cdef Py_ssize_t ow
     if S == 1:
         copy_run(cols, x, count*sizeof(floating))
-    elif S == 2:
-        for ow in range(count):
-            cols[ow] = x[2*ow]
     else:
         for ow in range(count):
             cols[ow] = x[S*ow]
 
 
-cdef inline void mend_column(
-    floating *cols, const floating *x, Py_ssize_t OW, Py_ssize_t IW, Py_ssize_t iw, Py_ssize_t rows
+cdef inline void mend_columns(
+    floating *cols, const floating *x, const Py_ssize_t *iw_of, Py_ssize_t first, Py_ssize_t end,
+    Py_ssize_t rows, Py_ssize_t step, const conv_shape *s
 ) noexcept nogil:
-    """One column of a tap whose rows show successive rows of x, or nothing."""
-    cdef Py_ssize_t oh
-    for oh in range(rows):
-        cols[oh*OW] = x[oh*IW + iw] if iw >= 0 else 0
+    """Columns of a tap whose rows show rows of x that are `step` cells apart."""
+    cdef Py_ssize_t oh, ow, iw
+    for ow in range(first, end):
+        iw = iw_of[ow*s.SW]
+        for oh in range(rows):
+            cols[oh*s.OW + ow] = x[oh*step + iw] if iw >= 0 else 0
 
 
 cdef inline void unfold_block(
     floating *cols, const floating *x, const Py_ssize_t *iw_of, Py_ssize_t rows, Py_ssize_t left,
-    Py_ssize_t right, Py_ssize_t OW
+    Py_ssize_t right, const conv_shape *s
 ) noexcept nogil:
     """Rows of an output as wide as the image: one block, which runs over the ends of rows."""
-    cdef Py_ssize_t ow
-    copy_run(cols + left, x + iw_of[left], ((rows - 1)*OW + right - left)*sizeof(floating))
-    for ow in range(left):
-        mend_column(cols + ow, x, OW, OW, iw_of[ow], rows)
-    for ow in range(right, OW):
-        mend_column(cols + ow, x, OW, OW, iw_of[ow], rows)
+    copy_run(cols + left, x + iw_of[left], ((rows - 1)*s.OW + right - left)*sizeof(floating))
+    mend_columns(cols, x, iw_of, 0, left, rows, s.IW, s)
+    mend_columns(cols, x, iw_of, right, s.OW, rows, s.IW, s)
+
+
+cdef inline void unfold_pairs(
+    floating *cols, const floating *x, const Py_ssize_t *iw_of, Py_ssize_t rows, Py_ssize_t left,
+    Py_ssize_t right, const conv_shape *s
+) noexcept nogil:
+    """Rows of every second cell."""
+    cdef Py_ssize_t oh, OW = s.OW, step = s.SH*s.IW, n = right - left
+    cdef floating *to = cols + left
+    cdef const floating *of = x + iw_of[2*left]
+    for oh in range(rows):
+        if floating is float:
+            every_second(<vf *> (to + oh*OW), <const vf *> (of + oh*step), n)
+        else:
+            every_second(<vd *> (to + oh*OW), <const vd *> (of + oh*step), n)
+    mend_columns(cols, x, iw_of, 0, left, rows, step, s)
+    mend_columns(cols, x, iw_of, right, OW, rows, step, s)
 
 
 cdef inline void unfold_row(
@@ -92,16 +111,22 @@ cdef void unfold_tap(
     const Axis *h, const Axis *w, Py_ssize_t kh, Py_ssize_t kw, Py_ssize_t planes, const conv_shape *s
 ) noexcept nogil:
     """One tap of a few channels: OH rows of OW cells each."""
+    cdef Py_ssize_t W = lanes(<const vf *> NULL) if floating is float else lanes(<const vd *> NULL)
     cdef Py_ssize_t OW = s.OW, oh, top, bottom, left, right, _p
+    cdef bint block, pairs
     ih_of += kh*s.DH
     iw_of += kw*s.DW
     inside(h, kh*s.DH, s.SH, s.OH, &top, &bottom)
     inside(w, kw*s.DW, s.SW, OW, &left, &right)
-    if not (s.SH == 1 and s.SW == 1 and OW == s.IW and bottom > top and right > left):
+    block = s.SH == 1 and s.SW == 1 and OW == s.IW and bottom > top and right > left
+    pairs = s.SW == 2 and bottom > top and right - left >= W
+    if not (block or pairs):
         bottom = top
     for _p in range(planes):
-        if bottom > top:
-            unfold_block(cols + top*OW, x + ih_of[top]*OW, iw_of, bottom - top, left, right, OW)
+        if block:
+            unfold_block(cols + top*OW, x + ih_of[top]*OW, iw_of, bottom - top, left, right, s)
+        elif pairs:
+            unfold_pairs(cols + top*OW, x + ih_of[top*s.SH]*s.IW, iw_of, bottom - top, left, right, s)
         for oh in range(top):
             unfold_row(cols + oh*OW, x, ih_of[oh*s.SH], iw_of, left, right, s)
         for oh in range(bottom, s.OH):
@@ -137,6 +162,53 @@ cdef inline void unfold_small(
         unfold_masked(<vd *> cols, <const vd *> x, <const vd *> masks, h, w, s)
 
 
+cdef inline void unfold_plane(
+    floating *cols, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const Axis *h,
+    const Axis *w, const conv_shape *s
+) noexcept nogil:
+    cdef Py_ssize_t tap
+    for tap in range(s.KH*s.KW):
+        unfold_tap(cols + tap*s.OH*s.OW, x, ih_of, iw_of, h, w, tap//s.KW, tap % s.KW, 1, s)
+
+
+cdef void unfold_some(
+    vec *cols, const vec *x, const Py_ssize_t *ih_of, const vec *table, Py_ssize_t count, const conv_shape *s
+) noexcept nogil:
+    """So many planes of short rows."""
+    cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p
+    if s.IW > lanes(x):
+        for p in range(count):
+            unfold_short(at(cols, p*columns), at(x, p*image), ih_of, table, True, s)
+    else:
+        for p in range(count):
+            unfold_short(at(cols, p*columns), at(x, p*image), ih_of, table, False, s)
+
+
+cdef inline void unfold_short_planes(
+    floating *cols, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const vf *table,
+    const Axis *h, const Axis *w, Py_ssize_t first, Py_ssize_t end, Py_ssize_t W, const conv_shape *s
+) noexcept nogil:
+    """Planes first..end-1, one thread's."""
+    cdef Py_ssize_t image = s.IH*s.IW, columns = s.KH*s.KW*s.OH*s.OW, p, last = safe_end(first, end, W, s)
+    if floating is float:
+        unfold_some(<vf *> (cols + first*columns), <const vf *> (x + first*image), ih_of, table,
+                    last - first, s)
+    else:
+        unfold_some(<vd *> (cols + first*columns), <const vd *> (x + first*image), ih_of,
+                    <const vd *> table, last - first, s)
+    for p in range(last, end):
+        unfold_plane(cols + p*columns, x + p*image, ih_of, iw_of, h, w, s)
+
+
+cdef inline void unfold_few_vectors(
+    floating *cols, const floating *x, const floating *table, const conv_shape *s
+) noexcept nogil:
+    if floating is float:
+        unfold_few(<vf *> cols, <const vf *> x, <const vf *> table, s)
+    else:
+        unfold_few(<vd *> cols, <const vd *> x, <const vd *> table, s)
+
+
 cdef inline void unfold(
     floating *cols, const floating *x, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
@@ -145,8 +217,21 @@ cdef inline void unfold(
     cdef Py_ssize_t some = max(1, min(16, CLOSE//columns)), runs = (P + some - 1)//some, margin = P
     cdef int threads = threads_for(P*columns)
     cdef floating[MASKS] masks
+    cdef vf[2*ACROSS] table
     cdef Axis h = axis_of(ih_of, (s.OH - 1)*s.SH + (s.KH - 1)*s.DH + 1)
     cdef Axis w = axis_of(iw_of, (s.OW - 1)*s.SW + (s.KW - 1)*s.DW + 1)
+    if is_few(W, s):
+        if floating is float:
+            set_plane_lanes(<vf *> masks, ih_of, iw_of, s)
+        else:
+            set_plane_lanes(<vd *> masks, ih_of, iw_of, s)
+        if threads == 1:
+            for p in range(P):
+                unfold_few_vectors(cols + p*columns, x + p*image, masks, s)
+        else:
+            for p in prange(P, schedule="static", num_threads=threads):
+                unfold_few_vectors(cols + p*columns, x + p*image, masks, s)
+        return
     if is_small(&h, &w, W, s):
         # Whatever a shift reads beside a plane must still be x: the outermost planes go the other way.
         margin = (max(h.start, (s.KH - 1)*s.DH)*s.IW + max(w.start, (s.KW - 1)*s.DW))//image + 1
@@ -166,6 +251,18 @@ cdef inline void unfold(
                 p = i if i < margin else P - 1 - (i - margin)
                 unfold_tap(cols + (p*KK + tap)*image, x + p*image, ih_of, iw_of, &h, &w, tap//s.KW,
                            tap % s.KW, 1, s)
+        return
+    if is_short(W, s):
+        if floating is float:
+            set_unfold_lanes(<vf *> table, iw_of, s)
+        else:
+            set_unfold_lanes(<vd *> table, iw_of, s)
+        some = (P + threads - 1)//threads
+        if threads == 1:
+            unfold_short_planes(cols, x, ih_of, iw_of, table, &h, &w, 0, P, W, s)
+            return
+        for i in prange(threads, schedule="static", num_threads=threads):
+            unfold_short_planes(cols, x, ih_of, iw_of, table, &h, &w, i*some, min(P, (i + 1)*some), W, s)
         return
     if threads == 1:
         for i in range(runs):

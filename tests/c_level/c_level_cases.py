@@ -171,6 +171,21 @@ UNFOLDS = [
     (1, 2, 2, 3, 5, 5, 1, 1, 4, "zeros"),  # taps that reach nothing
     *((1, IC, 7, 7, 3, 3, 1, 1, 1, "zeros") for IC in (1, 2, 3, 4, 5)),  # small planes, between others or not
     (2, 4, 4, 5, 5, 5, 1, 1, 2, "zeros"),
+    # planes of a vector to four, one cell fewer and one more; one plane, and several
+    *(
+        (1, IC, IH, IW, 3, 3, S, 1, 1, mode)
+        for IC in (1, 3)
+        for IH, IW in ((3, 5), (4, 4), (2, 4), (7, 7), (8, 8), (5, 13), (4, 8), (3, 11))
+        for S in (1, 2, 3)
+        for mode in ("zeros", "replicate")
+    ),
+    # short rows: of one vector, of two, and one cell more; planes enough for vectors that reach behind them
+    *(
+        (2, 9, 9, width, 3, 3, S, 1, 1, "zeros")
+        for width in (6, 8, 9, 15, 16, 17, 31, 32, 33)
+        for S in (2, 3)
+    ),
+    *((2, 9, 9, width, 2, 3, S, 2, 2, "circular") for width in (9, 16, 17, 32) for S in (1, 2)),
     (2, 4, 6, 5, 3, 3, 1, 2, 2, "zeros"),
     (1, 2, 5, 19, 3, 3, 1, 1, 2, "reflect"),
     (1, 2, 4, 17, 3, 3, 2, 2, 3, "circular"),
