@@ -3,10 +3,11 @@
     y[p, oh, ow] = sum of x[p, h0:h1, w0:w1] / (h_divisor * w_divisor)
 
 Bound by memory where windows are small: each input is read once, each output written once, and the
-separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Three ways:
+separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Four ways:
 
 - in registers, for the interior of rows with common windows (``pool_registers``), where sums are in the
   arrays' precision, with the error bound given there; edge outputs are added one by one;
+- small planes as one row in a few registers, if their windows are all alike (``pool_planes``);
 - small planes side by side in the lanes of registers (``planes_in_lanes``), any windows;
 - anything else by strips of rows, downwards first and then along, in double (``avg_windows``).
 """
@@ -19,11 +20,13 @@ from numpy import uintp
 from .avg_windows import any_rows, buffer, rows_at_once
 from .compile import inner, kernel
 from .planes_in_lanes import are_small, groups_of, pool_group_by
+from .pool_planes import PLANES, fits_planes, pool_planes_by
 from .pool_registers import FROM_MEMORY, in_registers, pool_rows_by
 from .registers import width
 from .windows import START, STOP, THIRD, find_run
 
 pool_rows, pool_group = pool_rows_by(maximum=False), pool_group_by(maximum=False)
+pool_planes = pool_planes_by(maximum=False)
 
 STRIP = 64  # rows of outputs with common windows that one thread does at a time
 
@@ -71,6 +74,10 @@ def avg_pool2d(y, x, h_windows, w_windows):
             p, oh = task // strips, task % strips * STRIP
             end = min(oh + STRIP, OH)
             common_rows(y, p * OH * OW, x, p * IH * IW, h_windows, w_windows, run, IW, oh, end, far)
+    elif fits_planes(x, h_windows, w_windows, IH, IW, False):
+        for task in prange((P - 1) // PLANES + 1):
+            first, last = task * PLANES, min(P, (task + 1) * PLANES)
+            pool_planes(y, x, h_windows, w_windows, first, last, IH, IW)
     elif are_small(x, P, IH, IW, OH, OW):
         for task in prange(groups_of(x, P)):
             pool_group(task, y, x, h_windows, w_windows, P, IH, IW)

@@ -18,20 +18,18 @@ from numba.extending import lower_builtin, type_callable
 
 from .compile import inner
 from .registers import Register, width
-from .vec import BYTES, _features
+from .vec import _features
 
 __all__ = ["choose", "following", "has_lookup"]
 
 FEATURES = _features()
-# Of 8 lanes or more: with fewer, a look-up is not worth its table.
-SINGLES = BYTES >= 64 or "avx2" in FEATURES
-DOUBLES = BYTES >= 64
+LOOKUP = "avx512f" in FEATURES or "avx2" in FEATURES
 
 
 @inner
 def has_lookup(a):
-    """Tell whether a register of a's type is shuffled by a table in an instruction or two."""
-    return SINGLES if a.itemsize == 4 else DOUBLES
+    """Tell whether a register of a's type is shuffled by a table in an instruction or two, and 8 lanes long."""
+    return LOOKUP and width(a) >= 8
 
 
 def choose(v, w, table, i):
@@ -71,7 +69,7 @@ def _(context, builder, signature, values):
         if not single:
             lanes = builder.zext(lanes, ir.VectorType(ir.IntType(64), W))
         return call(f"llvm.x86.avx512.vpermi2var.p{'s' if single else 'd'}.512", v, lanes, w)
-    if single and SINGLES:
+    if single and LOOKUP:
         first, second = (call("llvm.x86.avx2.permps", a, lanes) for a in (v, w))
         return builder.select(
             builder.icmp_signed("<", lanes, ir.Constant(index, [W] * W)), first, second

@@ -3,8 +3,8 @@
     y[p, oh, ow] = max of x[p, h0:h1:step, w0:w1:step]
 
 Bound by memory where windows are small; (KH - 1) + (KW - 1) comparisons an output, since a maximum is
-separable. The three ways are those of average pooling: in registers, small planes in lanes, and
-anything else by strips, downwards first (``max_windows``). Maxima do not round: results are exact.
+separable. The four ways are those of average pooling: in registers, small planes in a few of them or
+in their lanes, and anything else by strips, downwards first (``max_windows``). Maxima do not round: results are exact.
 
 NaN costs a comparison and a masked move beside each hardware maximum, which forgets NaNs.
 """
@@ -17,11 +17,13 @@ from numpy import uintp
 from .compile import inner, kernel
 from .max_windows import any_rows, buffer, rows_at_once, window
 from .planes_in_lanes import are_small, groups_of, pool_group_by
+from .pool_planes import PLANES, fits_planes, pool_planes_by
 from .pool_registers import FROM_MEMORY, in_registers, pool_rows_by
 from .registers import width
 from .windows import START, THIRD, find_run
 
 pool_rows, pool_group = pool_rows_by(maximum=True), pool_group_by(maximum=True)
+pool_planes = pool_planes_by(maximum=True)
 
 STRIP = 64  # rows of outputs with common windows that one thread does at a time
 
@@ -59,6 +61,10 @@ def max_pool2d(y, x, h_windows, w_windows):
             p, oh = task // strips, task % strips * STRIP
             end = min(oh + STRIP, OH)
             common_rows(y, p * OH * OW, x, p * IH * IW, h_windows, w_windows, run, IW, oh, end, far)
+    elif fits_planes(x, h_windows, w_windows, IH, IW, True):
+        for task in prange((P - 1) // PLANES + 1):
+            first, last = task * PLANES, min(P, (task + 1) * PLANES)
+            pool_planes(y, x, h_windows, w_windows, first, last, IH, IW)
     elif are_small(x, P, IH, IW, OH, OW):
         for task in prange(groups_of(x, P)):
             pool_group(task, y, x, h_windows, w_windows, P, IH, IW)

@@ -109,7 +109,7 @@ def pool_group_by(maximum):
     @separate
     def pool_group(task, y, x, h_windows, w_windows, P, IH, IW):
         W, outputs = width(x), len(h_windows) * len(w_windows)
-        cells, rows = np.zeros(CELLS * W, x.dtype), np.empty(CELLS * W, x.dtype)
+        cells, rows = np.empty(CELLS * W, x.dtype), np.empty(CELLS * W, x.dtype)
         for p in range(task * GROUPS * W, min(P, (task + 1) * GROUPS * W), W):
             planes = min(W, P - p)
             to, of = p * outputs, p * IH * IW

@@ -17,7 +17,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, register_model, type_callable
 
-from .compile import inner
 from .vec import BYTES, Vector, _VectorModel
 
 __all__ = [
@@ -46,10 +45,14 @@ REGISTER = min(BYTES, 64)
 """Bytes of a register."""
 
 
-@inner
 def width(a):
     """Return how many numbers of a's type a register holds."""
     return REGISTER // a.itemsize
+
+
+@type_callable(width)
+def _(context: Any) -> Any:
+    return lambda a: types.intp if isinstance(a, types.Array) else None
 
 
 class Register(Vector):
@@ -82,6 +85,13 @@ def _emits(function: Callable[..., Any], *of: Any) -> Callable[..., Any]:
         return emit
 
     return decorate
+
+
+# The size of an element is a number in the array as well, for all that LLVM knows at the beginning of a
+# function that is not inlined: a loop by steps of it would begin with a division.
+@_emits(width, types.Array)
+def _(context, builder, signature, values):
+    return context.get_constant(types.intp, 8 * REGISTER // signature.args[0].dtype.bitwidth)
 
 
 # --- from memory and back ------------------------------------------------------------------
