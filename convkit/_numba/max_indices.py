@@ -56,10 +56,12 @@ def scan(x, of, w_windows, ow):
     """Return the maximum of a window in one row, and its column."""
     first, stop, step = w_windows[ow, START], w_windows[ow, STOP], w_windows[ow, THIRD]
     best, where = x[uintp(of + first)], first
-    for iw in range(first + step, stop, step):
+    iw = first + step
+    while iw < stop:
         value = x[uintp(of + iw)]
         if takes_over(value, best):
             best, where = value, iw
+        iw += step
     return best, where
 
 
@@ -227,10 +229,12 @@ def window_by_window(y, indices, to, x, of, h_windows, w_windows, first, end, IW
 def reduced(cells, numbers, at, pitch, first, stop, step):
     """Return the maximum of the cells first, first + step... of a line, and its number."""
     best, where = read(cells, at + first * pitch), read(numbers, at + first * pitch)
-    for i in range(first + step, stop, step):
+    i = first + step
+    while i < stop:
         value = read(cells, at + i * pitch)
         where = chosen(best, value, where, read(numbers, at + i * pitch))
         best = larger(best, value)
+        i += step
     return best, where
 
 
@@ -258,7 +262,7 @@ def small_planes(task, y, indices, x, h_windows, w_windows, P, IH, IW):
                 write(cells, (oh * OW + ow) * W, best)
                 write(numbers, (oh * OW + ow) * W, where)
         from_lanes(y, p * OH * OW, cells, planes, OH * OW)
-        numbers_from_lanes(indices, p * OH * OW, numbers, planes, OH * OW)
+        numbers_from_lanes(indices, p * OH * OW, wheres, numbers, planes, OH * OW)
 
 
 # --- all planes ----------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from numpy import uintp
 
 from .compile import FUSE, inner, kernel
 from .norm_sums import chunk_moments, chunk_of, merged, plan
+from .registers import every, read, width, write
 
 FEW = 16  # statistics; fewer are shared among threads chunk by chunk
 
@@ -44,8 +45,18 @@ def residue(mean, rounded):
 
 @inner(fastmath=FUSE)
 def scale_run(y, x, of, n, m, a, b):
-    for i in range(of, of + n):
-        y[uintp(i)] = (x[uintp(i)] - m) * a + b
+    W = width(x)
+    if n < W:
+        for i in range(of, of + n):
+            y[uintp(i)] = (x[uintp(i)] - m) * a + b
+        return
+    mean, slope, shift = every(x, m), every(x, a), every(x, b)
+    i, last = of, of + n - W
+    while True:
+        write(y, i, (read(x, i) - mean) * slope + shift)
+        if i == last:
+            break
+        i = min(i + W, last)  # the last register overlaps the one before it: no run is too short for them
 
 
 @inner(fastmath=FUSE)

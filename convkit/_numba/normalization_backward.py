@@ -25,6 +25,7 @@ from numpy import uintp
 from .compile import FUSE, inner, kernel
 from .norm_sums import chunk_of, chunk_products, plan, run_products
 from .normalization import FEW, residue
+from .registers import every, read, width, write
 
 NEIGHBOURS = 128  # weights at once, where neighbours have their own
 
@@ -34,8 +35,19 @@ NEIGHBOURS = 128  # weights at once, where neighbours have their own
 
 @inner(fastmath=FUSE)
 def gradient_run(dx, dy, x, of, n, m, r, a, k, e):
-    for i in range(of, of + n):
-        dx[uintp(i)] = dy[uintp(i)] * a - ((x[uintp(i)] - m) * r * k + e)
+    W = width(x)
+    if n < W:
+        for i in range(of, of + n):
+            dx[uintp(i)] = dy[uintp(i)] * a - ((x[uintp(i)] - m) * r * k + e)
+        return
+    mean, invstd, slope, factor, shift = every(x, m), every(x, r), every(x, a), every(x, k), every(x, e)
+    i, last = of, of + n - W
+    while True:
+        t = (read(x, i) - mean) * invstd
+        write(dx, i, read(dy, i) * slope - (t * factor + shift))
+        if i == last:
+            break
+        i = min(i + W, last)
 
 
 @inner(fastmath=FUSE)

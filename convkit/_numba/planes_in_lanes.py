@@ -54,12 +54,11 @@ def from_lanes(y, to, cells, planes, n):
 
 
 @separate
-def numbers_from_lanes(numbers, to, cells, planes, n):
+def numbers_from_lanes(numbers, to, buffer, cells, planes, n):
     """The way back for whole numbers, which are of another type than the lanes that held them."""
-    W = width(cells)
-    for p in range(planes):
-        for c in range(n):
-            numbers[uintp(to + p * n + c)] = cells[uintp(c * W + p)]
+    from_lanes(buffer, 0, cells, planes, n)
+    for i in range(planes * n):  # where they lie in order, a vector of them is converted at a time
+        numbers[uintp(to + i)] = np.int64(buffer[uintp(i)])
 
 
 @inner
@@ -82,8 +81,10 @@ def pool_group_by(maximum):
     def reduced(cells, at, pitch, first, stop, step):
         """Put the cells first, first + step... of a line together; cell 0 is cells[at]."""
         total = read(cells, at + first * pitch)
-        for i in range(first + step, stop, step):
+        i = first + step
+        while i < stop:
             total = both(total, read(cells, at + i * pitch))
+            i += step
         return total
 
     @inner

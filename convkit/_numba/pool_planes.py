@@ -31,6 +31,7 @@ from .windows import START, THIRD, find_run
 __all__ = ["PLANES", "fits_planes", "pool_planes_by"]
 
 REGISTERS = 4  # of a plane, at most: with the sums downwards and along that is half of those that there are
+TERMS = 10  # down and along, at most: more are faster in the lanes
 CELLS = 12  # registers of a plane with all its cells, at most
 PLANES = 512  # that a thread does at a time
 AT_ONCE = 64  # of them that are divided together
@@ -63,7 +64,7 @@ def fits_planes(x, h_windows, w_windows, IH, IW, maximum):
     dilated = maximum and (h.third != 1 or w.third != 1)
     # All windows of a plane begin in so many cells, and what is added along a row comes from there.
     cells = (OH - 1) * h.S * IW + (OW - 1) * w.S + w.K
-    return h.K > 0 and w.K > 0 and not dilated and cells <= REGISTERS * W
+    return h.K > 0 and w.K > 0 and h.K + w.K <= TERMS and not dilated and cells <= REGISTERS * W
 
 
 @inner
