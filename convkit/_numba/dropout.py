@@ -26,6 +26,7 @@ philox4x32 = compiled_by(inner)["philox4x32"]
 
 GROUP, LANES = int(UNITS_OF_A_GROUP), 16
 TASK = 64  # groups that a thread does at a time, so that making the buffer for the bits costs nothing
+LONG = 16  # registers: from there on LLVM's own loop is faster, which takes four at a time
 LINE = 8  # cells at most in a cache line
 AHEAD = 1024  # cells
 
@@ -56,9 +57,13 @@ def prefetch_group(x, u):
 def keep_block(y, x, first, B, kept, scale):
     """A unit of B elements: a row, or a feature map."""
     W = width(x)
-    if B < W:
-        for i in range(first, first + B):
-            y[uintp(i)] = x[uintp(i)] * scale if kept else y.dtype.type(0)
+    if B < W or B >= LONG * W:
+        if kept:
+            for i in range(first, first + B):
+                y[uintp(i)] = x[uintp(i)] * scale
+        else:
+            for i in range(first, first + B):
+                y[uintp(i)] = 0
         return
     i, last = first, first + B - W
     factor, nothing = every(x, float(scale)), every(x, 0.0)

@@ -37,10 +37,9 @@ def common_rows(y, to, x, of, h_windows, w_windows, run, IW, first, end, far):
     start, stop, OW = run[0], run[1], len(w_windows)
     column = of + w_windows[start, START]
     pool_rows(y, to + start, x, column, h_windows, w_windows, run, (IW, OW), first, end, far)
-    for oh in range(first, end):
-        for ow in range(start):
-            y[uintp(to + oh * OW + ow)] = window(x, of, h_windows, oh, w_windows, ow, IW)
-        for ow in range(stop, OW):
+    for i in range(OW - (stop - start)):
+        ow = i if i < start else i + stop - start
+        for oh in range(first, end):
             y[uintp(to + oh * OW + ow)] = window(x, of, h_windows, oh, w_windows, ow, IW)
 
 

@@ -25,6 +25,7 @@ merged = compiled_by(inner)["merged"]
 CHUNK = 16384  # elements in a chunk, at least, so that combining chunks costs nothing to speak of
 CHUNKS = 64  # of a statistic, about: enough to share one large statistic among threads
 LANES = REGISTER // 8
+LINE = 16  # cells of a cache line, at most
 
 
 @inner
@@ -32,7 +33,7 @@ def plan(N, L):
     """Return (rows, cells, pieces, chunks): a chunk is `rows` runs, or `cells` elements of one."""
     chunk = max(CHUNK, N * L // CHUNKS)
     rows, pieces = min(N, max(1, chunk // L)), (L - 1) // chunk + 1
-    cells = (L - 1) // pieces + 1
+    cells = ((L - 1) // pieces // LINE + 1) * LINE  # pieces begin where cache lines do
     pieces = (L - 1) // cells + 1
     return rows, cells, pieces, ((N - 1) // rows + 1) * pieces
 
@@ -41,7 +42,9 @@ def plan(N, L):
 def chunk_of(k, cut, N, L):
     """Return (n0, n1, l0, l1): chunk k is elements l0..l1 - 1 of runs n0..n1 - 1."""
     rows, cells, pieces, _ = cut
-    n0, l0 = k // pieces * rows, k % pieces * cells
+    n0, l0 = k * rows, 0
+    if pieces > 1:  # two divisions take as long as the sums of a plane of 7x7
+        n0, l0 = k // pieces * rows, k % pieces * cells
     return n0, min(N, n0 + rows), l0, min(L, l0 + cells)
 
 
