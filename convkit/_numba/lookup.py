@@ -14,13 +14,13 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import lower_builtin, type_callable
+from numba.extending import lower_builtin, models, register_model, type_callable
 
 from .compile import inner
 from .registers import Register, width
 from .vec import _features
 
-__all__ = ["choose", "following", "has_lookup"]
+__all__ = ["choose", "following", "has_lookup", "lanes_at"]
 
 FEATURES = _features()
 LOOKUP = "avx512f" in FEATURES or "avx2" in FEATURES
@@ -32,10 +32,29 @@ def has_lookup(a):
     return LOOKUP and width(a) >= 8
 
 
-def choose(v, w, table, i):
-    """Return lanes table[i], table[i + 1]... of v followed by w; the table holds 32-bit numbers."""
-    assert 0 <= i <= len(table) - len(v), "read beyond the table"
-    return np.append(v, w)[table[i : i + len(v)]]
+class Lanes(types.Type):
+    """The type of as many numbers of lanes as a register of `dtype` has."""
+
+    def __init__(self, dtype: types.Float) -> None:
+        self.of = Register(dtype)
+        super().__init__(f"Lanes({dtype})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, lanes: Lanes) -> None:
+        super().__init__(manager, lanes, ir.VectorType(ir.IntType(lanes.of.dtype.bitwidth), lanes.of.lanes))
+
+
+def lanes_at(a, table, i):
+    """Return numbers table[i], table[i + 1]..., 32 bits each, for a shuffle of registers of a's type."""
+    assert 0 <= i <= len(table) - width(a), "read beyond the table"
+    return table[i : i + width(a)]
+
+
+def choose(v, w, lanes):
+    """Return those lanes of v followed by w."""
+    return np.append(v, w)[lanes]
 
 
 def following(v, w):
@@ -43,36 +62,44 @@ def following(v, w):
     return np.append(v[1:], w[0])
 
 
-@type_callable(choose)
+@type_callable(lanes_at)
 def _(context: Any) -> Any:
-    def typer(v: Any, w: Any, table: Any, i: Any) -> Any:
+    def typer(a: Any, table: Any, i: Any) -> Any:
         is_table = isinstance(table, types.Array) and table.dtype == types.int32
-        return v if isinstance(v, Register) and v == w and is_table else None
+        return Lanes(a.dtype) if is_table and isinstance(a, types.Array) else None
 
     return typer
 
 
-@lower_builtin(choose, Register, Register, types.Array, types.Integer)
+@lower_builtin(lanes_at, types.Array, types.Array, types.Integer)
 def _(context, builder, signature, values):
-    (of, _, table, _), (v, w, rows, i) = signature.args, values
-    W, word = of.lanes, ir.IntType(32)
-    index = ir.VectorType(word, W)
-    data = context.make_array(table)(context, builder, rows).data
-    lanes = builder.load(builder.bitcast(builder.gep(data, [i]), index.as_pointer()), align=4)
-    single, vector = of.dtype == types.float32, v.type
+    data = context.make_array(signature.args[1])(context, builder, values[1]).data
+    lanes = context.get_value_type(signature.return_type)
+    numbers = ir.VectorType(ir.IntType(32), lanes.count)
+    v = builder.load(builder.bitcast(builder.gep(data, [values[2]]), numbers.as_pointer()), align=4)
+    return v if numbers == lanes else builder.zext(v, lanes)
+
+
+@type_callable(choose)
+def _(context: Any) -> Any:
+    return lambda v, w, lanes: v if isinstance(lanes, Lanes) and v == w == lanes.of else None
+
+
+@lower_builtin(choose, Register, Register, Lanes)
+def _(context, builder, signature, values):
+    v, w, lanes = values
+    W, single, vector, word = v.type.count, signature.args[0].dtype == types.float32, v.type, ir.IntType(32)
 
     def call(name: str, *arguments: Any) -> Any:
         kind = ir.FunctionType(vector, [a.type for a in arguments])
         return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
     if "avx512f" in FEATURES:
-        if not single:
-            lanes = builder.zext(lanes, ir.VectorType(ir.IntType(64), W))
         return call(f"llvm.x86.avx512.vpermi2var.p{'s' if single else 'd'}.512", v, lanes, w)
     if single and LOOKUP:
         first, second = (call("llvm.x86.avx2.permps", a, lanes) for a in (v, w))
         return builder.select(
-            builder.icmp_signed("<", lanes, ir.Constant(index, [W] * W)), first, second
+            builder.icmp_signed("<", lanes, ir.Constant(lanes.type, [W] * W)), first, second
         )
     both = builder.shuffle_vector(v, w, ir.Constant(ir.VectorType(word, 2 * W), list(range(2 * W))))
     result = ir.Constant(vector, ir.Undefined)

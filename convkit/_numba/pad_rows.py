@@ -18,7 +18,7 @@ import numpy as np
 from numpy import uintp
 
 from .compile import inner, separate
-from .lookup import choose, has_lookup
+from .lookup import choose, has_lookup, lanes_at
 from .registers import every, read, width, write
 
 __all__ = ["fits_registers", "pad_planes"]
@@ -40,18 +40,18 @@ def set_lanes(table, iw_of, OW, W):
 
 
 @inner
-def pad_plane(y, to, x, of, ih_of, table, constant, IW, OH, OW, two):
+def pad_plane(y, to, x, of, ih_of, left, right, constant, IW, OH, OW, two):
     W = width(x)
     for oh in range(OH):
         ih, start = ih_of[oh], to + oh * OW
         row = read(x, of + ih * IW) if ih >= 0 else constant
-        write(y, start, choose(row, constant, table, 0))
+        write(y, start, choose(row, constant, left))
         if two:
-            write(y, start + OW - W, choose(row, constant, table, W))
+            write(y, start + OW - W, choose(row, constant, right))
 
 
 @inner
-def pad_at_end(y, to, x, of, ih_of, table, constant, buffer, IW, OH, OW):
+def pad_at_end(y, to, x, of, ih_of, left, right, constant, buffer, IW, OH, OW):
     """The same for one of the last planes: a row comes and goes through the buffer, two registers long."""
     W = width(x)
     for oh in range(OH):
@@ -60,9 +60,9 @@ def pad_at_end(y, to, x, of, ih_of, table, constant, buffer, IW, OH, OW):
             for iw in range(IW):
                 buffer[uintp(iw)] = x[uintp(of + ih * IW + iw)]
         row = read(buffer, 0) if ih >= 0 else constant
-        write(buffer, 0, choose(row, constant, table, 0))
+        write(buffer, 0, choose(row, constant, left))
         if OW > W:
-            write(buffer, OW - W, choose(row, constant, table, W))
+            write(buffer, OW - W, choose(row, constant, right))
         for ow in range(OW):
             y[uintp(start + ow)] = buffer[uintp(ow)]
 
@@ -73,14 +73,14 @@ def pad_planes(first, end, y, x, ih_of, iw_of, value, P, IH, IW, OH, OW):
     W = width(x)
     table, buffer = np.empty(2 * W, np.int32), np.zeros(2 * W, x.dtype)
     set_lanes(table, iw_of, OW, W)
-    constant = every(x, float(value))
+    constant, left, right = every(x, float(value)), lanes_at(x, table, 0), lanes_at(x, table, W)
     # A register reaches less than W cells behind its plane.
     last = max(first, end - 1 - W // min(IH * IW, OH * OW))
     if OW > W:
         for p in range(first, last):
-            pad_plane(y, p * OH * OW, x, p * IH * IW, ih_of, table, constant, IW, OH, OW, True)
+            pad_plane(y, p * OH * OW, x, p * IH * IW, ih_of, left, right, constant, IW, OH, OW, True)
     else:
         for p in range(first, last):
-            pad_plane(y, p * OH * OW, x, p * IH * IW, ih_of, table, constant, IW, OH, OW, False)
+            pad_plane(y, p * OH * OW, x, p * IH * IW, ih_of, left, right, constant, IW, OH, OW, False)
     for p in range(last, end):
-        pad_at_end(y, p * OH * OW, x, p * IH * IW, ih_of, table, constant, buffer, IW, OH, OW)
+        pad_at_end(y, p * OH * OW, x, p * IH * IW, ih_of, left, right, constant, buffer, IW, OH, OW)

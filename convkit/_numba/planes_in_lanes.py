@@ -37,6 +37,9 @@ def to_lanes(cells, x, of, planes, n):
 def from_lanes(y, to, cells, planes, n):
     """The way back, into planes of n cells."""
     W = width(cells)
+    if planes == W and n == 1:
+        write(y, to, read(cells, 0))
+        return
     if planes == W and n >= W:
         for start in range(0, n, W):
             c = min(start, n - W)

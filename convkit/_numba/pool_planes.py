@@ -22,7 +22,7 @@ import numpy as np
 from numpy import uintp
 
 from .compile import inner, separate
-from .lookup import choose, following, has_lookup
+from .lookup import choose, following, has_lookup, lanes_at
 from .memory import copy_run
 from .pool_registers import both_by
 from .registers import every, read, width, write
@@ -109,9 +109,10 @@ def plane_with(C, maximum):
                 d = following(d, d)
                 along_d = both(along_d, d)
         for i in range(0, outputs, W):
-            v = choose(along_a, along_b, lanes, i)
+            lane = lanes_at(x, lanes, i)
+            v = choose(along_a, along_b, lane)
             if C > 2:
-                v = choose(v, choose(along_c, along_d, lanes, i), which, i)
+                v = choose(v, choose(along_c, along_d, lane), lanes_at(x, which, i))
             write(y, to + i, v)
 
     return plane
