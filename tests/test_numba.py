@@ -3,6 +3,8 @@
 import importlib
 import logging
 import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,6 +115,83 @@ def test_a_changed_source_is_compiled_again(module, op, edited, monkeypatch):
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path == source))
     assert compiling._sources(function) != before
+
+
+def test_what_was_edited_since_its_import_is_not_kept(kernel, monkeypatch, tmp_path, caplog):
+    """Python still has the old source: under the new one's digest it would be a wrong kernel for good."""
+    from convkit._numba import compile as compiling
+
+    fresh_cache(monkeypatch, tmp_path)
+    monkeypatch.setattr(compiling, "_loaded", 0.0)
+    call(kernel)
+    assert "could not be kept on disk: " in caplog.text
+    assert "may have changed since it was imported" in caplog.text
+    assert not list(tmp_path.rglob("*.nb?"))
+
+
+DROPPED = """
+import logging, sys
+import numpy as np, convkit
+from convkit._numba import compile as compiling
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+y = convkit.dropout(np.ones(64, np.float32), seed=1, backend="numba")
+print(compiling.__file__, y.astype(int).tolist())
+"""
+
+
+def test_a_copy_with_other_sources_does_not_take_the_kernels_along(tmp_path):
+    """Neither a constant of another file, frozen into a function that the kernel calls, nor its compiled file."""
+    copies, printed = [tmp_path / name for name in ("first", "second")], []
+    package = Path(convkit.__file__).parent
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}  # beside the source
+    for source, copy in zip((package.parent, copies[0]), copies, strict=True):
+        shutil.copytree(source / "convkit", copy / "convkit", ignore=None if printed else leave_out)
+        scalars = copy / "convkit/scalars.py"
+        if printed:
+            scalars.write_text(scalars.read_text().replace("0xD2511F53", "0xD2511F55"))
+        done = [
+            subprocess.run(
+                [sys.executable, "-c", DROPPED],
+                cwd=copy,
+                env={**environment, "PYTHONPATH": str(copy), **more},
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+            for more in ({}, {"NUMBA_DISABLE_JIT": "1"})
+        ]
+        (*said, compiled), plain = succeeded(done[0]).splitlines(), succeeded(done[1]).strip()
+        assert said[0] == "compiling dropout for float32"
+        assert compiled == plain
+        assert compiled.startswith(str(copy))
+        printed.append(compiled.partition(" ")[2])
+    assert len(list((copies[1] / "convkit/_numba/__pycache__").glob("dropout.dropout_serial_*.nbi"))) == 2
+    assert printed[0] != printed[1]
+
+
+def leave_out(folder, names):
+    """What a copy can do without: compiled files of Numba's, and extension modules but those for the border."""
+    return [
+        name
+        for name in names
+        if name.endswith((".nbi", ".nbc"))
+        or (name in ("v2", "v3", "v4", "ladder") and folder.endswith("_ext"))
+    ]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of Intel's")
+def test_another_processor_s_kernels_are_not_loaded(tmp_path):
+    """A cache folder may be on a disk that machines share: what one compiles, another may not be able to run."""
+    program = DROPPED.replace("compiling.__file__", "'bits'")
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first = succeeded(python(program, **environment)).splitlines()
+    old = {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": "+sse4.2"}
+    second = succeeded(python(program, **environment, **old)).splitlines()
+    third = succeeded(python(program, **environment)).splitlines()
+    assert first[0] == second[0] == "compiling dropout for float32"
+    assert first[-1] == second[-1]
+    assert third == first[-1:]
 
 
 def test_missing_weights_have_the_type_of_the_others():

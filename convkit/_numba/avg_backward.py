@@ -159,9 +159,9 @@ def add(cells, at, v):
 
 @separate
 def small_planes(task, dx, dy, h_windows, w_windows, P, IH, IW):
-    """The planes of one task, W at a time in the lanes of registers: along the rows, then down the columns."""
+    """The planes of one task, W at a time in the lanes of registers: along rows, then down columns."""
     OH, OW, W = len(h_windows), len(w_windows), width(dx)
-    cells, rows = np.zeros(CELLS * W, dx.dtype), np.empty(CELLS * W, dx.dtype)
+    cells, rows = np.empty(CELLS * W, dx.dtype), np.empty(CELLS * W, dx.dtype)
     for p in range(task * GROUPS * W, min(P, (task + 1) * GROUPS * W), W):
         count = min(W, P - p)
         to_lanes(cells, dy, p * OH * OW, count, OH * OW)
@@ -188,7 +188,7 @@ def avg_pool2d_backward(dx, dy, h_windows, w_windows):
     """Add to every cell of dx (P, IH, IW) its share of each dy (P, OH, OW) whose window it is in."""
     (P, IH, IW), (_, OH, OW) = dx.shape, dy.shape
     dx, dy = dx.reshape(dx.size), dy.reshape(dy.size)
-    if IW < 2 * width(dx) and are_small(dx, P, IH, IW, OH, OW):
+    if 2 * width(dx) > IW and are_small(dx, P, IH, IW, OH, OW):
         for task in prange(groups_of(dx, P)):
             small_planes(task, dx, dy, h_windows, w_windows, P, IH, IW)
     else:

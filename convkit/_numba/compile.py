@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import logging
 import os
 import time
@@ -37,7 +38,7 @@ from numba.extending import intrinsic
 from .signatures import signature
 from .threads import run_shared, several, threads_for
 
-__all__ = ["FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
+__all__ = ["DIGEST", "FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
 
 REORDER = {"reassoc", "contract"}
 """The ``fastmath`` flags with which sums use vectors: they may change a sum's order and fuse its
@@ -234,9 +235,20 @@ def _renamed(f: FunctionType, name: str) -> FunctionType:
 ALWAYS_USED = "compile.py", "vec.py", "registers.py", "pointers.py", "memory.py", "signatures.py"
 
 
+DIGEST = 12  # hexadecimal digits
+_loaded = time.time()
+
+
+def _source(path: Path) -> bytes:
+    """Return what is in a file, if that is what Python has read: a program may run while it is edited."""
+    if path.stat().st_mtime > _loaded:
+        raise RuntimeError(f"{path.name} may have changed since it was imported")
+    return path.read_bytes()
+
+
 def _sources(function: FunctionType) -> str:
     """Digest the files that a function and all that it calls stand in, and the constants they use."""
-    used = {Path(__file__).with_name(name).read_bytes() for name in ALWAYS_USED}
+    used = {_source(Path(__file__).with_name(name)) for name in ALWAYS_USED}
     used.add(f"boundscheck={numba.config.BOUNDSCHECK}".encode())  # type: ignore[attr-defined]
     functions: list[FunctionType] = [function]
     seen: set[FunctionType] = set()
@@ -245,7 +257,7 @@ def _sources(function: FunctionType) -> str:
         if f in seen:
             continue
         seen.add(f)
-        used.add(Path(f.__code__.co_filename).read_bytes())
+        used.add(_source(Path(f.__code__.co_filename)))
         values = {name: f.__globals__.get(name) for name in f.__code__.co_names}
         values |= dict(
             zip(f.__code__.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True)
@@ -256,7 +268,9 @@ def _sources(function: FunctionType) -> str:
                 functions.append(value)
             elif isinstance(value, int | float | tuple | np.generic):
                 used.add(f"{name}={value!r}".encode())
-    return hashlib.sha256(b"".join(sorted(used))).hexdigest()[:12]
+            elif isinstance(value, type) and value.__module__.startswith("convkit"):
+                used.add(_source(Path(inspect.getfile(value))))  # what its fields are
+    return hashlib.sha256(b"".join(sorted(used))).hexdigest()[:DIGEST]
 
 
 @contextlib.contextmanager

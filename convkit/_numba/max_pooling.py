@@ -3,8 +3,9 @@
     y[p, oh, ow] = max of x[p, h0:h1:step, w0:w1:step]
 
 Bound by memory where windows are small; (KH - 1) + (KW - 1) comparisons an output, since a maximum is
-separable. The four ways are those of average pooling: in registers, small planes in a few of them or
-in their lanes, and anything else by strips, downwards first (``max_windows``). Maxima do not round: results are exact.
+separable. The four ways are the first ones of average pooling: in registers, small planes in a few of them
+or in their lanes, and anything else by strips, downwards first (``max_windows``). Maxima do not round:
+results are exact.
 
 NaN costs a comparison and a masked move beside each hardware maximum, which forgets NaNs.
 """

@@ -27,7 +27,7 @@ __all__ = ["fits_registers", "pad_planes"]
 @inner
 def fits_registers(x, IW, OW):
     """Tell whether `pad_planes` serves such rows."""
-    return has_lookup(x) and IW <= width(x) and OW <= 2 * width(x)
+    return has_lookup(x) and width(x) >= IW and 2 * width(x) >= OW
 
 
 @inner
