@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from comparator import assert_bits
+from comparator import assert_bits, assert_equal
 
 import convkit
 from convkit._numba import threads
@@ -140,7 +140,7 @@ print(compiling.__file__, y.astype(int).tolist())
 
 
 def test_a_copy_with_other_sources_does_not_take_the_kernels_along(tmp_path):
-    """Neither a constant of another file, frozen into a function that the kernel calls, nor its compiled file."""
+    """What changes is a constant in another file, frozen into a function that the kernel calls."""
     copies, printed = [tmp_path / name for name in ("first", "second")], []
     package = Path(convkit.__file__).parent
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}  # beside the source
@@ -171,18 +171,14 @@ def test_a_copy_with_other_sources_does_not_take_the_kernels_along(tmp_path):
 
 
 def leave_out(folder, names):
-    """What a copy can do without: compiled files of Numba's, and extension modules but those for the border."""
-    return [
-        name
-        for name in names
-        if name.endswith((".nbi", ".nbc"))
-        or (name in ("v2", "v3", "v4", "ladder") and folder.endswith("_ext"))
-    ]
+    """What a copy can do without: kernels compiled before, and the Cython ones."""
+    large = {"v2", "v3", "v4"} if folder.endswith("_ext") else set()
+    return [name for name in names if name in large or name.endswith((".nbi", ".nbc"))]
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of Intel's")
 def test_another_processor_s_kernels_are_not_loaded(tmp_path):
-    """A cache folder may be on a disk that machines share: what one compiles, another may not be able to run."""
+    """A cache folder may be on a disk that machines share, and one may not run what another compiled."""
     program = DROPPED.replace("compiling.__file__", "'bits'")
     environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
     first = succeeded(python(program, **environment)).splitlines()
@@ -326,6 +322,93 @@ def test_numba_is_imported_only_when_it_is_needed():
         "import sys, numpy, convkit; convkit.pad(numpy.ones((2, 2)), (1, 1)); print('numba' in sys.modules)"
     )
     assert succeeded(python(program)) == "False\n"
+
+
+# --- Ctrl-C --------------------------------------------------------------------------------
+
+
+def integers(*shape):
+    return np.random.default_rng(0).integers(-3, 4, shape).astype("float32")
+
+
+CALLS_BY_IMAGES = {
+    "conv2d": lambda b: convkit.conv2d(integers(5, 2, 9, 9), integers(3, 2, 3, 3), backend=b),
+    "conv_transpose2d": lambda b: convkit.conv_transpose2d(
+        integers(5, 2, 9, 9), integers(2, 3, 3, 3), backend=b
+    ),
+    "im2col": lambda b: convkit.im2col(integers(5, 2, 9, 9), 3, backend=b),
+    "col2im": lambda b: convkit.col2im(integers(5, 18, 49), 9, 3, backend=b),
+    "pad2d": lambda b: convkit.pad(integers(5, 2, 9, 9), (1, 2), backend=b),
+    "pad2d_backward": lambda b: convkit.pad_backward(integers(5, 2, 9, 12), (5, 2, 9, 9), (1, 2), backend=b),
+    "avg_pool2d": lambda b: convkit.avg_pool2d(integers(5, 2, 9, 9), 2, backend=b),
+    "avg_pool2d_backward": lambda b: convkit.avg_pool2d_backward(
+        integers(5, 2, 4, 4), (5, 2, 9, 9), 2, backend=b
+    ),
+    "max_pool2d": lambda b: convkit.max_pool2d(integers(5, 2, 9, 9), 2, backend=b),
+    "max_pool2d_indices": lambda b: convkit.max_pool2d(
+        integers(5, 2, 9, 9), 2, return_indices=True, backend=b
+    )[1],
+    "max_pool2d_backward": lambda b: convkit.max_pool2d_backward(
+        integers(5, 2, 4, 4), integers(5, 2, 9, 9), 2, backend=b
+    ),
+    "channel_mean": lambda b: convkit.channel_mean(integers(5, 2, 9, 9), backend=b),
+    "channel_mean_backward": lambda b: convkit.channel_mean_backward(
+        integers(5, 9, 9), (5, 2, 9, 9), backend=b
+    ),
+    "normalize_given": lambda b: convkit.batch_norm(
+        integers(5, 2, 9, 9), np.zeros(2, "float32"), np.full(2, 0.25, "float32"), eps=0, backend=b
+    ),
+    "dropout_given": lambda b: convkit.dropout_backward(
+        integers(5, 2, 9, 9), 0.5, mask=integers(5, 2, 9, 9) > 0, backend=b
+    ),
+}
+
+
+def test_every_operation_by_images_is_tried():
+    from convkit._numba.signatures import ARRAYS_OF_IMAGES
+
+    assert set(CALLS_BY_IMAGES) == set(ARRAYS_OF_IMAGES)
+
+
+@pytest.mark.parametrize("op", CALLS_BY_IMAGES)
+def test_a_long_call_is_done_in_pieces(op, monkeypatch):
+    from convkit._numba import compile as compiling
+
+    want = CALLS_BY_IMAGES[op]("reference")
+    cut = []
+    pieces = compiling.Kernel.pieces
+
+    def counted(self, *arguments):
+        cut.append([self.op, len(list(pieces(self, *arguments)))])
+        return pieces(self, *arguments)
+
+    monkeypatch.setattr(compiling, "MUCH", 0)
+    monkeypatch.setattr(compiling, "LONG", 40)
+    monkeypatch.setattr(compiling.Kernel, "pieces", counted)
+    assert_equal(CALLS_BY_IMAGES[op]("numba"), want)
+    assert op in [name for name, count in cut if count > 1]
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np, convkit
+signal.signal(signal.SIGINT, signal.default_int_handler)
+w = np.ones((64, 4, 3, 3), np.float32)
+def call(N):
+    convkit.conv2d(np.ones((N, 4, 100, 100), np.float32), w, algorithm="seven_loops", backend="numba")
+call(1)  # compiles
+start = time.process_time()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    call(600)
+except KeyboardInterrupt:
+    print(time.process_time() - start)
+"""
+
+
+def test_ctrl_c_is_seen_between_pieces():
+    """hardening: Ctrl-C."""
+    assert float(succeeded(python(INTERRUPTED))) < 5  # seconds of the processor; the whole takes ten and more
 
 
 # --- threads -------------------------------------------------------------------------------

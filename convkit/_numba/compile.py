@@ -35,7 +35,7 @@ from numba.core import cgutils, event
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
-from .signatures import signature
+from .signatures import ARRAYS_OF_IMAGES, signature
 from .threads import run_shared, several, threads_for
 
 __all__ = ["DIGEST", "FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
@@ -50,6 +50,11 @@ FUSE = {"contract"}
 
 NAMES = {"f": "float32", "d": "float64"}
 """What NumPy calls its types; to ask a dtype takes three microseconds."""
+
+MUCH = 1 << 16
+"""Elements of a result, of which calls with fewer are never cut."""
+LONG = 1 << 25
+"""Elements or multiply-adds of a piece of a long call, as `kernel` counts work: some 20 milliseconds."""
 
 _log = logging.getLogger("convkit")
 
@@ -136,6 +141,25 @@ class Kernel:
         return f"<Numba kernel {self.__module__}.{self.op}>"
 
     def __call__(self, *arguments: Any) -> None:
+        if (
+            arguments[0].size < MUCH or self.op not in ARRAYS_OF_IMAGES
+        ):  # to count the work takes a microsecond
+            self._run(*arguments)
+            return
+        for piece in self.pieces(*arguments):
+            self._run(*piece)
+
+    def pieces(self, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        """Cut a call into calls that take a fraction of a second each, by images.
+
+        Between two of them Python looks for Ctrl-C. Where they are cut depends on the sizes alone.
+        """
+        arrays, N = ARRAYS_OF_IMAGES[self.op], len(arguments[0])
+        some = max(1, N // (self._work(*arguments) // LONG + 1))
+        for n in range(0, N, some):
+            yield *(a[n : n + some] for a in arguments[:arrays]), *arguments[arrays:]
+
+    def _run(self, *arguments: Any) -> None:
         one, dtype = (1,) * self._told, NAMES[arguments[0].dtype.char]
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
             with np.errstate(all="ignore"):  # as silent as when it is compiled
