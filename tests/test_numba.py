@@ -57,7 +57,15 @@ def test_no_operation_is_missing():
 
 
 @pytest.fixture
-def kernel():
+def as_imported(monkeypatch):
+    """The sources have not changed since they were imported, even if somebody edits them meanwhile."""
+    from convkit._numba import compile as compiling
+
+    monkeypatch.setattr(compiling, "_loaded", float("inf"))
+
+
+@pytest.fixture
+def kernel(as_imported):
     """A kernel that nobody has compiled yet, in this process."""
     from convkit._numba import channels
     from convkit._numba.compile import Kernel
@@ -105,7 +113,7 @@ def test_what_is_on_disk_is_not_compiled_again(kernel, monkeypatch, tmp_path, ca
         ("ladder.conv_threads", "conv2d", "_numba/pointers.py"),
     ],
 )
-def test_a_changed_source_is_compiled_again(module, op, edited, monkeypatch):
+def test_a_changed_source_is_compiled_again(module, op, edited, monkeypatch, as_imported):
     """Numba looks at the file of a function alone; a kernel also consists of what it calls."""
     from convkit._numba import compile as compiling
 
@@ -322,6 +330,28 @@ def test_numba_is_imported_only_when_it_is_needed():
         "import sys, numpy, convkit; convkit.pad(numpy.ones((2, 2)), (1, 1)); print('numba' in sys.modules)"
     )
     assert succeeded(python(program)) == "False\n"
+
+
+# --- the gradient for the weights ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("window", "options"), [((20, 20), {}), ((17, 16), {"dilation": 2, "stride": (2, 1)})]
+)
+def test_a_large_window_is_done_in_parts(window, options):
+    """More taps than a task takes: their sums and planes would grow with the window."""
+    from convkit._numba.conv_grad_w import TAPS
+
+    assert window[0] * window[1] > TAPS
+    x, w = integers(2, 4, 40, 40), integers(6, 2, *window)
+    y = convkit.conv2d(x, w, groups=2, backend="reference", **options)
+    got, want = (
+        convkit.conv2d_backward(
+            integers(*y.shape), x, w, groups=2, needs=(False, True, False), backend=backend, **options
+        ).grad_w
+        for backend in ("numba", "reference")
+    )
+    assert_equal(got, want)
 
 
 # --- Ctrl-C --------------------------------------------------------------------------------

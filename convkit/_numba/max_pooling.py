@@ -16,12 +16,12 @@ from numba import prange
 from numpy import uintp
 
 from .compile import inner, kernel
-from .max_windows import any_rows, buffer, rows_at_once, window
+from .max_windows import any_rows, buffer, rows_at_once, takes_over
 from .planes_in_lanes import are_small, groups_of, pool_group_by
 from .pool_planes import PLANES, fits_planes, pool_planes_by
 from .pool_registers import FROM_MEMORY, in_registers, pool_rows_by
 from .registers import width
-from .windows import START, THIRD, find_run
+from .windows import START, STOP, THIRD, find_run
 
 pool_rows, pool_group = pool_rows_by(maximum=True), pool_group_by(maximum=True)
 pool_planes = pool_planes_by(maximum=True)
@@ -33,6 +33,23 @@ STRIP = 64  # rows of outputs with common windows that one thread does at a time
 
 
 @inner
+def edge(y, to, x, of, h_windows, w_windows, ow, first, end, IW):
+    """Rows first..end - 1 of a column beside the regular ones, whose windows the edge has clipped."""
+    start, stop, step = w_windows[ow, START], w_windows[ow, STOP], w_windows[ow, THIRD]
+    for oh in range(first, end):
+        ih, h_stop, h_step = h_windows[oh, START], h_windows[oh, STOP], h_windows[oh, THIRD]
+        most = x[uintp(of + ih * IW + start)]
+        while ih < h_stop:
+            iw = start
+            while iw < stop:
+                value = x[uintp(of + ih * IW + iw)]
+                most = value if takes_over(value, most) else most
+                iw += step
+            ih += h_step
+        y[uintp(to + oh * len(w_windows) + ow)] = most
+
+
+@inner
 def common_rows(y, to, x, of, h_windows, w_windows, run, IW, first, end, far):
     """Rows first..end - 1 of the plane that begins at y[to] and x[of]; the edge has clipped some windows."""
     start, stop, OW = run[0], run[1], len(w_windows)
@@ -40,8 +57,7 @@ def common_rows(y, to, x, of, h_windows, w_windows, run, IW, first, end, far):
     pool_rows(y, to + start, x, column, h_windows, w_windows, run, (IW, OW), first, end, far)
     for i in range(OW - (stop - start)):
         ow = i if i < start else i + stop - start
-        for oh in range(first, end):
-            y[uintp(to + oh * OW + ow)] = window(x, of, h_windows, oh, w_windows, ow, IW)
+        edge(y, to, x, of, h_windows, w_windows, ow, first, end, IW)
 
 
 # --- all planes ----------------------------------------------------------------------------
