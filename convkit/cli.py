@@ -101,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
     warmup.add_argument(
         "--only", metavar="OP", action="append", help="compile this function's kernels alone; may be repeated"
     )
+    warmup.add_argument(
+        "--clean", action="store_true", help="delete what was compiled from sources that have changed since"
+    )
     warmup.add_argument("--json", action="store_true", help="print what was done as JSON")
     warmup.set_defaults(run=_warmup)
 
@@ -280,20 +283,25 @@ def _warmup(arguments: argparse.Namespace) -> int:
         raise Failure(f"--only: {error}") from None
     if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         raise Failure("NUMBA_DISABLE_JIT is set, so nothing would be compiled")
-    from ._numba.warmup import warm_up
+    from ._numba.warmup import clean, warm_up
 
     start = time.perf_counter()
     with _progress("compiler") as progress:
         done = warm_up([places[op] for op in ops], progress)
     seconds, anew = time.perf_counter() - start, sum(kernel.anew for kernel in done)
     folders = sorted({kernel.folder for kernel in done if kernel.folder})
+    deleted = clean(done) if arguments.clean else None
     if arguments.json:
         report = {"compiled": anew, "found": len(done) - anew, "seconds": round(seconds, 3)}
+        if deleted is not None:
+            report["deleted"] = deleted
         print(json.dumps({**report, "folders": folders}, indent=2))
         return 0
     print(f"{anew} kernels were compiled in {seconds:.1f} s, {len(done) - anew} were found on disk")
     for folder in folders:
         print(f"kept in {folder}")
+    if deleted is not None:
+        print(f"{deleted} files of other sources were deleted there")
     if not folders:
         _say("none of them is kept: there is no folder that Numba can write to")
     return 0

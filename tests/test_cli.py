@@ -3,10 +3,12 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -71,6 +73,32 @@ def test_warmup_compiles_ahead_and_says_where(tmp_path):
     second = json.loads(warmup("--json").stdout)
     assert (second["compiled"], second["found"]) == (0, 2)
     assert second["folders"] == [kept.removeprefix("kept in ")]
+
+
+def test_warmup_deletes_what_other_sources_left(tmp_path):
+    """Files of other sources of the same kernel go; what is current, or anybody else's, stays."""
+
+    def warmup(*arguments):
+        cache = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+        done = run("warmup", "--only", "channel_mean", "--json", *arguments, env=cache)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    (folder,) = map(Path, warmup()["folders"])
+    kept = {f.name for f in folder.iterdir()}
+    old = {re.sub("_[0-9a-f]{12}-", "_0123456789ab-", name) for name in kept}
+    others = {
+        "pooling.mine-3.py311.nbi",
+        "channels.mine_serial_0123456789ab-3.py311.1.nbc",
+        "channels.channel_mean.py",
+    }
+    for name in old | others:
+        (folder / name).write_bytes(b"old")
+    assert old
+    assert warmup("--clean")["deleted"] == len(old)
+    assert {f.name for f in folder.iterdir()} == kept | others
+    again = warmup("--clean")
+    assert (again["compiled"], again["deleted"]) == (0, 0)
 
 
 def test_warmup_knows_its_operations(capsys):

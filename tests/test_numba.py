@@ -3,13 +3,15 @@
 import importlib
 import logging
 import os
+import platform
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from comparator import assert_bits
+from comparator import assert_bits, assert_equal
 
 import convkit
 from convkit._numba import threads
@@ -55,7 +57,15 @@ def test_no_operation_is_missing():
 
 
 @pytest.fixture
-def kernel():
+def as_imported(monkeypatch):
+    """The sources have not changed since they were imported, even if somebody edits them meanwhile."""
+    from convkit._numba import compile as compiling
+
+    monkeypatch.setattr(compiling, "_loaded", float("inf"))
+
+
+@pytest.fixture
+def kernel(as_imported):
     """A kernel that nobody has compiled yet, in this process."""
     from convkit._numba import channels
     from convkit._numba.compile import Kernel
@@ -103,7 +113,7 @@ def test_what_is_on_disk_is_not_compiled_again(kernel, monkeypatch, tmp_path, ca
         ("ladder.conv_threads", "conv2d", "_numba/pointers.py"),
     ],
 )
-def test_a_changed_source_is_compiled_again(module, op, edited, monkeypatch):
+def test_a_changed_source_is_compiled_again(module, op, edited, monkeypatch, as_imported):
     """Numba looks at the file of a function alone; a kernel also consists of what it calls."""
     from convkit._numba import compile as compiling
 
@@ -113,6 +123,79 @@ def test_a_changed_source_is_compiled_again(module, op, edited, monkeypatch):
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path == source))
     assert compiling._sources(function) != before
+
+
+def test_what_was_edited_since_its_import_is_not_kept(kernel, monkeypatch, tmp_path, caplog):
+    """Python still has the old source: under the new one's digest it would be a wrong kernel for good."""
+    from convkit._numba import compile as compiling
+
+    fresh_cache(monkeypatch, tmp_path)
+    monkeypatch.setattr(compiling, "_loaded", 0.0)
+    call(kernel)
+    assert "could not be kept on disk: " in caplog.text
+    assert "may have changed since it was imported" in caplog.text
+    assert not list(tmp_path.rglob("*.nb?"))
+
+
+DROPPED = """
+import logging, sys
+import numpy as np, convkit
+from convkit._numba import compile as compiling
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+y = convkit.dropout(np.ones(64, np.float32), seed=1, backend="numba")
+print(compiling.__file__, y.astype(int).tolist())
+"""
+
+
+def test_a_copy_with_other_sources_does_not_take_the_kernels_along(tmp_path):
+    """What changes is a constant in another file, frozen into a function that the kernel calls."""
+    copies, printed = [tmp_path / name for name in ("first", "second")], []
+    package = Path(convkit.__file__).parent
+    environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}  # beside the source
+    for source, copy in zip((package.parent, copies[0]), copies, strict=True):
+        shutil.copytree(source / "convkit", copy / "convkit", ignore=None if printed else leave_out)
+        scalars = copy / "convkit/scalars.py"
+        if printed:
+            scalars.write_text(scalars.read_text().replace("0xD2511F53", "0xD2511F55"))
+        done = [
+            subprocess.run(
+                [sys.executable, "-c", DROPPED],
+                cwd=copy,
+                env={**environment, "PYTHONPATH": str(copy), **more},
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+            for more in ({}, {"NUMBA_DISABLE_JIT": "1"})
+        ]
+        (*said, compiled), plain = succeeded(done[0]).splitlines(), succeeded(done[1]).strip()
+        assert said[0] == "compiling dropout for float32"
+        assert compiled == plain
+        assert compiled.startswith(str(copy))
+        printed.append(compiled.partition(" ")[2])
+    assert len(list((copies[1] / "convkit/_numba/__pycache__").glob("dropout.dropout_serial_*.nbi"))) == 2
+    assert printed[0] != printed[1]
+
+
+def leave_out(folder, names):
+    """What a copy can do without: kernels compiled before, and the Cython ones."""
+    large = {"v2", "v3", "v4"} if folder.endswith("_ext") else set()
+    return [name for name in names if name in large or name.endswith((".nbi", ".nbc"))]
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of Intel's")
+def test_another_processor_s_kernels_are_not_loaded(tmp_path):
+    """A cache folder may be on a disk that machines share, and one may not run what another compiled."""
+    program = DROPPED.replace("compiling.__file__", "'bits'")
+    environment = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first = succeeded(python(program, **environment)).splitlines()
+    old = {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": "+sse4.2"}
+    second = succeeded(python(program, **environment, **old)).splitlines()
+    third = succeeded(python(program, **environment)).splitlines()
+    assert first[0] == second[0] == "compiling dropout for float32"
+    assert first[-1] == second[-1]
+    assert third == first[-1:]
 
 
 def test_missing_weights_have_the_type_of_the_others():
@@ -247,6 +330,115 @@ def test_numba_is_imported_only_when_it_is_needed():
         "import sys, numpy, convkit; convkit.pad(numpy.ones((2, 2)), (1, 1)); print('numba' in sys.modules)"
     )
     assert succeeded(python(program)) == "False\n"
+
+
+# --- the gradient for the weights ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("window", "options"), [((20, 20), {}), ((17, 16), {"dilation": 2, "stride": (2, 1)})]
+)
+def test_a_large_window_is_done_in_parts(window, options):
+    """More taps than a task takes: their sums and planes would grow with the window."""
+    from convkit._numba.conv_grad_w import TAPS
+
+    assert window[0] * window[1] > TAPS
+    x, w = integers(2, 4, 40, 40), integers(6, 2, *window)
+    y = convkit.conv2d(x, w, groups=2, backend="reference", **options)
+    got, want = (
+        convkit.conv2d_backward(
+            integers(*y.shape), x, w, groups=2, needs=(False, True, False), backend=backend, **options
+        ).grad_w
+        for backend in ("numba", "reference")
+    )
+    assert_equal(got, want)
+
+
+# --- Ctrl-C --------------------------------------------------------------------------------
+
+
+def integers(*shape):
+    return np.random.default_rng(0).integers(-3, 4, shape).astype("float32")
+
+
+CALLS_BY_IMAGES = {
+    "conv2d": lambda b: convkit.conv2d(integers(5, 2, 9, 9), integers(3, 2, 3, 3), backend=b),
+    "conv_transpose2d": lambda b: convkit.conv_transpose2d(
+        integers(5, 2, 9, 9), integers(2, 3, 3, 3), backend=b
+    ),
+    "im2col": lambda b: convkit.im2col(integers(5, 2, 9, 9), 3, backend=b),
+    "col2im": lambda b: convkit.col2im(integers(5, 18, 49), 9, 3, backend=b),
+    "pad2d": lambda b: convkit.pad(integers(5, 2, 9, 9), (1, 2), backend=b),
+    "pad2d_backward": lambda b: convkit.pad_backward(integers(5, 2, 9, 12), (5, 2, 9, 9), (1, 2), backend=b),
+    "avg_pool2d": lambda b: convkit.avg_pool2d(integers(5, 2, 9, 9), 2, backend=b),
+    "avg_pool2d_backward": lambda b: convkit.avg_pool2d_backward(
+        integers(5, 2, 4, 4), (5, 2, 9, 9), 2, backend=b
+    ),
+    "max_pool2d": lambda b: convkit.max_pool2d(integers(5, 2, 9, 9), 2, backend=b),
+    "max_pool2d_indices": lambda b: convkit.max_pool2d(
+        integers(5, 2, 9, 9), 2, return_indices=True, backend=b
+    )[1],
+    "max_pool2d_backward": lambda b: convkit.max_pool2d_backward(
+        integers(5, 2, 4, 4), integers(5, 2, 9, 9), 2, backend=b
+    ),
+    "channel_mean": lambda b: convkit.channel_mean(integers(5, 2, 9, 9), backend=b),
+    "channel_mean_backward": lambda b: convkit.channel_mean_backward(
+        integers(5, 9, 9), (5, 2, 9, 9), backend=b
+    ),
+    "normalize_given": lambda b: convkit.batch_norm(
+        integers(5, 2, 9, 9), np.zeros(2, "float32"), np.full(2, 0.25, "float32"), eps=0, backend=b
+    ),
+    "dropout_given": lambda b: convkit.dropout_backward(
+        integers(5, 2, 9, 9), 0.5, mask=integers(5, 2, 9, 9) > 0, backend=b
+    ),
+}
+
+
+def test_every_operation_by_images_is_tried():
+    from convkit._numba.signatures import ARRAYS_OF_IMAGES
+
+    assert set(CALLS_BY_IMAGES) == set(ARRAYS_OF_IMAGES)
+
+
+@pytest.mark.parametrize("op", CALLS_BY_IMAGES)
+def test_a_long_call_is_done_in_pieces(op, monkeypatch):
+    from convkit._numba import compile as compiling
+
+    want = CALLS_BY_IMAGES[op]("reference")
+    cut = []
+    pieces = compiling.Kernel.pieces
+
+    def counted(self, *arguments):
+        cut.append([self.op, len(list(pieces(self, *arguments)))])
+        return pieces(self, *arguments)
+
+    monkeypatch.setattr(compiling, "MUCH", 0)
+    monkeypatch.setattr(compiling, "LONG", 40)
+    monkeypatch.setattr(compiling.Kernel, "pieces", counted)
+    assert_equal(CALLS_BY_IMAGES[op]("numba"), want)
+    assert op in [name for name, count in cut if count > 1]
+
+
+INTERRUPTED = """
+import os, signal, threading, time
+import numpy as np, convkit
+signal.signal(signal.SIGINT, signal.default_int_handler)
+w = np.ones((64, 4, 3, 3), np.float32)
+def call(N):
+    convkit.conv2d(np.ones((N, 4, 100, 100), np.float32), w, algorithm="seven_loops", backend="numba")
+call(1)  # compiles
+start = time.process_time()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    call(600)
+except KeyboardInterrupt:
+    print(time.process_time() - start)
+"""
+
+
+def test_ctrl_c_is_seen_between_pieces():
+    """hardening: Ctrl-C."""
+    assert float(succeeded(python(INTERRUPTED))) < 5  # seconds of the processor; the whole takes ten and more
 
 
 # --- threads -------------------------------------------------------------------------------

@@ -1,6 +1,11 @@
 """Vectors and pointers of the Numba kernels: compiled, they do what the Python functions beside them do."""
 
+import os
+import platform
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -9,9 +14,10 @@ from comparator import assert_bits
 
 from convkit._numba import vec
 from convkit._numba.compile import separate
+from convkit._numba.lookup import choose, following, lanes_at
 from convkit._numba.microkernel import MR, tile
 from convkit._numba.pointers import at, pointer, release
-from convkit._numba.registers import REGISTER, transpose, width
+from convkit._numba.registers import REGISTER, evens_odds, read, transpose, width, write
 from convkit._numba.vec import (
     BYTES,
     evens,
@@ -106,6 +112,51 @@ def test_a_square_is_transposed(dtype):
     assert_bits(to[1:].reshape(W, W + 2)[:, :W].copy(), a[3:].reshape(W, W + 1)[:, :W].T.copy())
 
 
+@numba.njit
+def looked_up(y, a, table):
+    """Use every function that rearranges registers by a table, or that reads them through pointers."""
+    W = width(a)
+    v, w = read(a, 0), read(a, W)
+    write(y, 0, choose(v, w, lanes_at(a, table, 1)))
+    write(y, W, following(v, w))
+    to, of = pointer(y), pointer(a)
+    write(to, 2 * W, evens_odds(read(of, 0), read(of, width(of) - 1)))
+    release(y)
+    release(a)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_lanes_are_looked_up(dtype):
+    W = REGISTER // np.dtype(dtype).itemsize
+    rng = np.random.default_rng(3)
+    a, table = rng.permutation(2 * W).astype(dtype), rng.integers(0, 2 * W, W + 1).astype(np.int32)
+    y, want = np.full((2, 3 * W), np.nan, dtype)
+    looked_up(y, a, table)
+    looked_up.py_func(want, a, table)
+    assert_bits(y, want)
+    assert_bits(y[:W], a[table[1:]])
+    assert_bits(y[2 * W :], a[: 2 * W : 2])
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names processors of Intel's")
+@pytest.mark.parametrize(("cpu", "features"), [("haswell", "+avx,+avx2,+fma"), ("nehalem", "+sse4.2")])
+def test_lanes_are_looked_up_on_older_processors(cpu, features):
+    """Each has instructions of its own for it, or none."""
+    if not {f[1:] for f in features.split(",")} <= vec._features():
+        pytest.skip(f"no {features} here")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "test_lanes_are_looked_up and float", __file__],
+        env={**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features},
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
 def test_plain_python_finds_what_lies_beyond():
     a = np.zeros(4, np.float32)
     for wrong in (lambda: load(a, 1), lambda: store(a, -1, a), lambda: load_first(a, 3, 2)):
@@ -156,9 +207,9 @@ def test_a_tile_is_a_product_of_matrices(dtype, R):
 def test_the_sums_of_a_tile_stay_in_registers():
     """Each of the 16 registers of sums gets its product once a term, and none goes to memory in between."""
     arguments = [np.zeros(1000, "float32")] * 2 + [np.arange(9)] + [np.zeros(1000, "float32")]
-    call_tile(*arguments, np.arange(MR), 9, np.zeros(MR, "float32"), True)
-    (signature,) = (s for s in call_tile.signatures if s[0].dtype == numba.float32 and s[0] == s[1])
-    code = call_tile.inspect_asm(signature)
+    arguments += [np.arange(MR), 9, np.zeros(MR, "float32"), True]
+    call_tile(*arguments)
+    code = call_tile.inspect_asm(tuple(map(numba.typeof, arguments)))
     loop = max(
         re.findall(r"\.LBB\w+:\n(?:\t(?!j)[^\n]*\n)*\tj\w+[^\n]*", code), key=lambda b: b.count("vfmadd")
     )

@@ -3,8 +3,10 @@
     y[n, s] = sum over c of x[n, c, s] / C          dx[n, c, s] = dy[n, s] / C
 
 Bound by memory. Channels are S cells apart, so a run of pixels is kept in a buffer while all channels
-are added to it, in double: the result is rounded twice, whatever C is. Backward divides once a pixel
-and copies the quotients. Images and runs of pixels are shared among threads.
+are added to it, in double: the result is rounded twice, whatever C is. Four channels are added at a time, so
+the buffer is read and written a quarter as often. Where an image has few pixels, k channels lie side by
+side as one longer run; the k sums of a pixel are added at the end. Backward divides once a pixel and copies
+the quotients. Images and runs of pixels are shared among threads.
 """
 
 from __future__ import annotations
@@ -17,20 +19,44 @@ from .compile import inner, kernel
 from .memory import copy_run, prefetch
 
 SPAN = 2048  # pixels done at a time: 16 KiB of doubles, and 8 KiB of one channel in float32
+SIDE_BY_SIDE = 512  # pixels of several channels: enough that a run's beginning and end are little
 LINE = 8  # cells at most in a cache line
 
 
 @inner
+def add_four(sums, x, a, apart, n):
+    """Add four runs of n cells, which begin `apart` from one another, the first at x[a]."""
+    b, c, d = a + apart, a + 2 * apart, a + 3 * apart
+    for i in range(0, n, LINE):  # at every channel the processor would have to start anew
+        prefetch(x, d + apart + i)
+        prefetch(x, d + 2 * apart + i)
+    for i in range(n):
+        one = np.float64(x[uintp(a + i)]) + np.float64(x[uintp(b + i)])
+        sums[uintp(i)] += one + (np.float64(x[uintp(c + i)]) + np.float64(x[uintp(d + i)]))
+
+
+@inner
 def mean_of(y, to, x, of, sums, C, S, pixels):
+    k = 1  # channels side by side
+    while pixels == S and 2 * k * S <= SIDE_BY_SIDE and 2 * k <= C:
+        k *= 2
+    n, apart, c = k * pixels, k * S, 0
+    for i in range(n):
+        sums[uintp(i)] = 0
+    while c + 4 * k <= C:
+        add_four(sums, x, of + c * S, apart, n)
+        c += 4 * k
+    while c < C:
+        some = min(k, C - c)
+        for i in range(some * pixels):
+            sums[uintp(i)] += x[uintp(of + c * S + i)]
+        c += some
+    while k > 1:  # by halves
+        k //= 2
+        for i in range(k * pixels):
+            sums[uintp(i)] += sums[uintp(k * pixels + i)]
     for s in range(pixels):
-        sums[s] = x[uintp(of + s)]
-    for c in range(1, C):
-        for s in range(0, pixels, LINE):  # at every channel the processor would have to start anew
-            prefetch(x, of + (c + 1) * S + s)
-        for s in range(pixels):
-            sums[s] += x[uintp(of + c * S + s)]
-    for s in range(pixels):
-        y[uintp(to + s)] = sums[s] / C
+        y[uintp(to + s)] = sums[uintp(s)] / C
 
 
 @kernel

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 import logging
 import os
 import time
@@ -34,10 +35,10 @@ from numba.core import cgutils, event
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
-from .signatures import signature
+from .signatures import ARRAYS_OF_IMAGES, signature
 from .threads import run_shared, several, threads_for
 
-__all__ = ["FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
+__all__ = ["DIGEST", "FUSE", "REORDER", "Kernel", "inner", "kernel", "separate"]
 
 REORDER = {"reassoc", "contract"}
 """The ``fastmath`` flags with which sums use vectors: they may change a sum's order and fuse its
@@ -49,6 +50,11 @@ FUSE = {"contract"}
 
 NAMES = {"f": "float32", "d": "float64"}
 """What NumPy calls its types; to ask a dtype takes three microseconds."""
+
+MUCH = 1 << 16
+"""Elements of a result, of which calls with fewer are never cut."""
+LONG = 1 << 25
+"""Elements or multiply-adds of a piece of a long call, as `kernel` counts work: some 20 milliseconds."""
 
 _log = logging.getLogger("convkit")
 
@@ -135,6 +141,25 @@ class Kernel:
         return f"<Numba kernel {self.__module__}.{self.op}>"
 
     def __call__(self, *arguments: Any) -> None:
+        if (
+            arguments[0].size < MUCH or self.op not in ARRAYS_OF_IMAGES
+        ):  # to count the work takes a microsecond
+            self._run(*arguments)
+            return
+        for piece in self.pieces(*arguments):
+            self._run(*piece)
+
+    def pieces(self, *arguments: Any) -> Iterator[tuple[Any, ...]]:
+        """Cut a call into calls that take a fraction of a second each, by images.
+
+        Between two of them Python looks for Ctrl-C. Where they are cut depends on the sizes alone.
+        """
+        arrays, N = ARRAYS_OF_IMAGES[self.op], len(arguments[0])
+        some = max(1, N // (self._work(*arguments) // LONG + 1))
+        for n in range(0, N, some):
+            yield *(a[n : n + some] for a in arguments[:arrays]), *arguments[arrays:]
+
+    def _run(self, *arguments: Any) -> None:
         one, dtype = (1,) * self._told, NAMES[arguments[0].dtype.char]
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
             with np.errstate(all="ignore"):  # as silent as when it is compiled
@@ -234,9 +259,20 @@ def _renamed(f: FunctionType, name: str) -> FunctionType:
 ALWAYS_USED = "compile.py", "vec.py", "registers.py", "pointers.py", "memory.py", "signatures.py"
 
 
+DIGEST = 12  # hexadecimal digits
+_loaded = time.time()
+
+
+def _source(path: Path) -> bytes:
+    """Return what is in a file, if that is what Python has read: a program may run while it is edited."""
+    if path.stat().st_mtime > _loaded:
+        raise RuntimeError(f"{path.name} may have changed since it was imported")
+    return path.read_bytes()
+
+
 def _sources(function: FunctionType) -> str:
     """Digest the files that a function and all that it calls stand in, and the constants they use."""
-    used = {Path(__file__).with_name(name).read_bytes() for name in ALWAYS_USED}
+    used = {_source(Path(__file__).with_name(name)) for name in ALWAYS_USED}
     used.add(f"boundscheck={numba.config.BOUNDSCHECK}".encode())  # type: ignore[attr-defined]
     functions: list[FunctionType] = [function]
     seen: set[FunctionType] = set()
@@ -245,7 +281,7 @@ def _sources(function: FunctionType) -> str:
         if f in seen:
             continue
         seen.add(f)
-        used.add(Path(f.__code__.co_filename).read_bytes())
+        used.add(_source(Path(f.__code__.co_filename)))
         values = {name: f.__globals__.get(name) for name in f.__code__.co_names}
         values |= dict(
             zip(f.__code__.co_freevars, (c.cell_contents for c in f.__closure__ or ()), strict=True)
@@ -256,7 +292,9 @@ def _sources(function: FunctionType) -> str:
                 functions.append(value)
             elif isinstance(value, int | float | tuple | np.generic):
                 used.add(f"{name}={value!r}".encode())
-    return hashlib.sha256(b"".join(sorted(used))).hexdigest()[:12]
+            elif isinstance(value, type) and value.__module__.startswith("convkit"):
+                used.add(_source(Path(inspect.getfile(value))))  # what its fields are
+    return hashlib.sha256(b"".join(sorted(used))).hexdigest()[:DIGEST]
 
 
 @contextlib.contextmanager

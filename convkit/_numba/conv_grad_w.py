@@ -11,8 +11,9 @@ stay in a buffer in the L2 cache until all images are done.
 With fewer than 3 output channels a group (depthwise) a vector of them would be mostly empty: there the
 products are taken along the pixels, and the lanes added up at the end.
 
-Threads share out the tasks: a group, some input and some output channels. Each sum is taken by one
-thread, in the order of images and pixels.
+Threads share out the tasks: a group, some input and some output channels, and where the window is very
+large, some of its rows, so that planes and sums stay within bounds. Each sum is taken by one thread, in
+the order of images and pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .compile import inner, kernel, separate
 from .microkernel import MR, tile
 from .planes import Layout, block_of, fill_offsets, lay_out, make_axis, pack
 from .pointers import at, pointer, release
-from .shape import SPEED, shape_of
+from .shape import SPEED, Shape, shape_of
 from .vec import lanes, load_first, total, zero
 
 __all__ = ["conv2d_grad_w"]
@@ -38,6 +39,8 @@ CELLS_BYTES = 300_000
 """Of a task's planes."""
 SUMS_BYTES = 300_000
 """Of a task's sums."""
+TAPS = 256
+"""Of a task, at most, if a row of the window has not more."""
 GROUP = 4
 """Vectors of output channels of a task, at most: their panels use the same planes."""
 FEW = 3
@@ -45,7 +48,7 @@ FEW = 3
 
 
 class Tasks(NamedTuple):
-    """How the work is cut up: into ``G * channel_parts * output_parts`` tasks."""
+    """How the work is cut up: into ``G * channel_parts * output_parts * tap_parts`` tasks."""
 
     p: Layout  # of a full block
     row_blocks: int
@@ -54,13 +57,17 @@ class Tasks(NamedTuple):
     channel_parts: int
     outputs: int  # output channels of a task
     output_parts: int
+    tap_rows: int  # rows of the window of a task
+    tap_parts: int
 
 
 @inner
 def make_tasks(s, L, itemsize):
     """Choose the tasks, by the sizes alone."""
-    IC, OC, taps = s.IC // s.G, s.OC // s.G, s.KH * s.KW
-    v, h = make_axis(s.KH, s.SH, s.DH, False), make_axis(s.KW, s.SW, s.DW, True)
+    IC, OC = s.IC // s.G, s.OC // s.G
+    tap_rows = max(1, min(s.KH, TAPS // s.KW))
+    taps = tap_rows * s.KW
+    v, h = make_axis(tap_rows, s.SH, s.DH, False), make_axis(s.KW, s.SW, s.DW, True)
     col_blocks = blocks_of(s.OW, PIXELS)
     cols = blocks_of(s.OW, col_blocks)
     row_blocks = blocks_of(s.OH, max(1, PIXELS // cols))
@@ -70,9 +77,17 @@ def make_tasks(s, L, itemsize):
         outputs = OC
     fit = min(CELLS_BYTES // itemsize // p.channel, SUMS_BYTES // itemsize // (taps * (outputs + L)))
     channels = max(1, min(IC, fit))
+    channel_parts, output_parts = blocks_of(IC, channels), blocks_of(OC, outputs)
+    tap_parts = blocks_of(s.KH, tap_rows)
     return Tasks(
-        p, row_blocks, col_blocks, channels, blocks_of(IC, channels), outputs, blocks_of(OC, outputs)
+        p, row_blocks, col_blocks, channels, channel_parts, outputs, output_parts, tap_rows, tap_parts
     )
+
+
+@inner
+def with_taps(s, KH):
+    """Return the sizes of the same convolution with so many rows of its window."""
+    return Shape(s.N, s.IC, s.IH, s.IW, s.OC, KH, s.KW, s.OH, s.OW, s.G, s.SH, s.SW, s.DH, s.DW)
 
 
 # --- one block of pixels ---------------------------------------------------------------------
@@ -117,10 +132,13 @@ def add_dots(sums, pitch, planes, columns, dy, J, M, s, k):
 
 
 @separate
-def run_task(dw, dy, x, ih_of, iw_of, s, a, channels, M, off, columns, planes, panel, sums, start):
-    """Take all sums of a task; dw is its first weight, dy and x are its channels of the first image."""
-    L, taps = lanes(dw), s.KH * s.KW
-    J, ldj, pitch = channels * taps, s.IC // s.G * taps, blocks_of(M, L) * L
+def run_task(dw, dy, x, ih_of, iw_of, s, a, KH, channels, M, off, columns, planes, panel, sums, start):
+    """Take all sums of a task; dw is its first weight, dy and x are its channels of the first image.
+
+    The window of the sizes s has the task's rows alone; KH is how many there are in dw.
+    """
+    L, taps, of_channel = lanes(dw), s.KH * s.KW, KH * s.KW
+    J, ldj, pitch = channels * taps, s.IC // s.G * of_channel, blocks_of(M, L) * L
     blocks = a.row_blocks * a.col_blocks
     for i in range(J * pitch):
         sums[i] = 0
@@ -144,8 +162,9 @@ def run_task(dw, dy, x, ih_of, iw_of, s, a, channels, M, off, columns, planes, p
             transpose(panel, at(of, m * s.OH * s.OW), s, k, L, min(L, M - m))
             add_tiles(at(sums, m), pitch, panel, off, planes, columns, J, rows * cols, start, False)
     for m in range(M):
-        for j in range(J):
-            dw[m * ldj + j] = sums[j * pitch + m]
+        for c in range(channels):
+            for t in range(taps):
+                dw[m * ldj + c * of_channel + t] = sums[(c * taps + t) * pitch + m]
 
 
 @separate
@@ -154,21 +173,23 @@ def share(dw, dy, x, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
     s = shape_of(dy, x, dw, SH, SW, DH, DW)
     IC, OC, L = s.IC // s.G, s.OC // s.G, lanes(dw)
     a = make_tasks(s, L, dw.itemsize)
-    pixels, J = a.p.rows * a.p.cols, a.channels * s.KH * s.KW
+    pixels, J = a.p.rows * a.p.cols, a.channels * a.tap_rows * s.KW
     places, numbers = np.empty(J, np.intp), np.arange(pixels) * L
     cells, rows = np.empty(a.channels * a.p.channel + L, dw.dtype), np.zeros(pixels * L, dw.dtype)
     products, nothing = np.empty(J * blocks_of(a.outputs, L) * L, dw.dtype), np.zeros(MR, dw.dtype)
-    tasks = s.G * a.channel_parts * a.output_parts
-    for task in range(tasks * thread // threads, tasks * (thread + 1) // threads):
+    tasks = s.G * a.channel_parts * a.output_parts * a.tap_parts
+    for i in range(tasks * thread // threads, tasks * (thread + 1) // threads):
+        task, kh = i // a.tap_parts, i % a.tap_parts * a.tap_rows
+        part = with_taps(s, min(a.tap_rows, s.KH - kh))
         g, c = (
             task // (a.channel_parts * a.output_parts),
             task // a.output_parts % a.channel_parts * a.channels,
         )
         m = task % a.output_parts * a.outputs
         channels, M = min(a.channels, IC - c), min(a.outputs, OC - m)
-        weights = at(pointer(dw), ((g * OC + m) * IC + c) * s.KH * s.KW)
+        weights = at(pointer(dw), (((g * OC + m) * IC + c) * s.KH + kh) * s.KW)
         of, image = at(pointer(dy), (g * OC + m) * s.OH * s.OW), at(pointer(x), (g * IC + c) * s.IH * s.IW)
-        tables, sizes = (pointer(ih_of), pointer(iw_of)), (s, a, channels, M)
+        tables, sizes = (at(pointer(ih_of), kh * DH), pointer(iw_of)), (part, a, s.KH, channels, M)
         room = pointer(numbers), pointer(places), pointer(cells), pointer(rows), pointer(products)
         run_task(weights, of, image, *tables, *sizes, *room, pointer(nothing))
     release(places)

@@ -20,11 +20,13 @@ from ..scalars import GROUP as UNITS_OF_A_GROUP
 from ..scalars import HIGH, LOW, ZERO, compiled_by
 from .compile import inner, kernel
 from .memory import prefetch
+from .registers import every, read, width, write
 
 philox4x32 = compiled_by(inner)["philox4x32"]
 
 GROUP, LANES = int(UNITS_OF_A_GROUP), 16
 TASK = 64  # groups that a thread does at a time, so that making the buffer for the bits costs nothing
+LONG = 16  # registers: from there on LLVM's own loop is faster, which takes four at a time
 LINE = 8  # cells at most in a cache line
 AHEAD = 1024  # cells
 
@@ -46,16 +48,36 @@ def keep_elements(y, x, u, n, bits, threshold, scale, zero):
 
 
 @inner
-def keep_blocks(y, x, u, n, B, bits, threshold, scale, zero):
-    """Units of B elements: rows, or feature maps."""
-    for k in range(n):
-        first = (u + k) * B
-        if bits[k] >= threshold:
-            for i in range(B):
-                y[uintp(first + i)] = x[uintp(first + i)] * scale
+def prefetch_group(x, u):
+    for i in range(0, GROUP, LINE):
+        prefetch(x, u + AHEAD + i)
+
+
+@inner
+def keep_block(y, x, first, B, kept, scale):
+    """A unit of B elements: a row, or a feature map."""
+    W = width(x)
+    if B < W or B >= LONG * W:
+        if kept:
+            for i in range(first, first + B):
+                y[uintp(i)] = x[uintp(i)] * scale
         else:
-            for i in range(B):
-                y[uintp(first + i)] = zero
+            for i in range(first, first + B):
+                y[uintp(i)] = 0
+        return
+    i, last = first, first + B - W
+    factor, nothing = every(x, float(scale)), every(x, 0.0)
+    while True:
+        write(y, i, read(x, i) * factor if kept else nothing)
+        if i == last:
+            break
+        i = min(i + W, last)  # the last register overlaps the one before it
+
+
+@inner
+def keep_blocks(y, x, u, n, B, bits, threshold, scale):
+    for k in range(n):
+        keep_block(y, x, (u + k) * B, B, bits[k] >= threshold, scale)
 
 
 @kernel
@@ -72,10 +94,9 @@ def dropout(y, x, seed, threshold, scale):
             n = min(GROUP, U - u)
             draw(bits, g, seed)
             if B > 1:
-                keep_blocks(y, x, u, n, B, bits, threshold, real(scale), real(0))
+                keep_blocks(y, x, u, n, B, bits, threshold, real(scale))
                 continue
-            for i in range(0, GROUP, LINE):
-                prefetch(x, u + AHEAD + i)
+            prefetch_group(x, u)
             if n == GROUP:  # a constant, for the compiler
                 keep_elements(y, x, u, GROUP, bits, threshold, real(scale), real(0))
             else:
@@ -98,7 +119,11 @@ def dropout_mask(y, mask, x, seed, threshold, scale):
             for i in range(n):
                 mask[uintp(u + i)] = bits[i] >= threshold
             if B > 1:
-                keep_blocks(y, x, u, n, B, bits, threshold, real(scale), real(0))
+                keep_blocks(y, x, u, n, B, bits, threshold, real(scale))
+                continue
+            prefetch_group(x, u)
+            if n == GROUP:
+                keep_elements(y, x, u, GROUP, bits, threshold, real(scale), real(0))
             else:
                 keep_elements(y, x, u, n, bits, threshold, real(scale), real(0))
 
@@ -110,13 +135,12 @@ def dropout_given(y, x, mask, scale):
     x, y, real = x.reshape(x.size), y.reshape(y.size), x.dtype.type
     scale, zero = real(scale), real(0)
     for task in prange((U - 1) // GROUP + 1):
-        for u in range(task * GROUP, min(U, (task + 1) * GROUP)):
-            if B == 1:  # a choice and no jump, which would be guessed wrong half of the time
+        first, end = task * GROUP, min(U, (task + 1) * GROUP)
+        if B > 1:
+            for u in range(first, end):
+                keep_block(y, x, u * B, B, mask[uintp(u)], scale)
+        else:
+            prefetch_group(x, first)
+            for u in range(first, end):  # a choice and no jump, which would be guessed wrong half of the time
                 scaled = x[uintp(u)] * scale
                 y[uintp(u)] = scaled if mask[uintp(u)] else zero
-            elif mask[uintp(u)]:
-                for i in range(u * B, (u + 1) * B):
-                    y[uintp(i)] = x[uintp(i)] * scale
-            else:
-                for i in range(u * B, (u + 1) * B):
-                    y[uintp(i)] = zero

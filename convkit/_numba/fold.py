@@ -4,8 +4,11 @@
 
 Bound by memory: KH*KW cells of cols are read for each cell of x. At stride 1, if the index tables
 show no cell twice, x is *gathered*: the taps that reach a vector of cells are added in a register, under
-masks (taps.py), in one order for all cells, and x is written once. Elsewhere cols are scattered, a plane
-a thread, with the plane in the cache. Sums are in the arrays' precision.
+masks (taps.py), in one order for all cells, and x is written once. At stride 2 every other cell of a row, a
+*phase* of it, is reached by the same taps, by outputs one after another; so two phases are gathered side by
+side and then interleaved, which pays for rows longer than a register and windows that are not large. (A plane
+of 56x56 took twice as long when its cols were scattered.) Elsewhere cols are scattered, a plane a thread,
+with the plane in the cache. Sums are in the arrays' precision.
 """
 
 from __future__ import annotations
@@ -14,16 +17,17 @@ import numpy as np
 from numba import prange
 
 from .compile import kernel, separate
-from .conv_transpose import add_columns
 from .memory import prefetch
 from .pointers import at, pointer, release
 from .taps import MASKS, begin, is_plain, is_small, put, run_of, set_masks, span
 from .unfold import shape_of_columns
-from .vec import lanes, load, load_where, store_first, zero
+from .vec import lanes, load, load_where, zero
 
 __all__ = ["col2im"]
 
 AHEAD = 512  # columns between what is read and what is prefetched
+TAPS = 16  # of a window at stride 2, at most, for gathering
+SPAN = 256  # cells of each phase at a time
 FROM_MEMORY = 1 << 20  # cells of columns that no longer stay in the L2 cache
 
 
@@ -73,12 +77,84 @@ def fold_plain(x, cols, h, w, s, far):
 
 
 @separate
+def add_tap(sums, tap, n):
+    """Add n numbers to as many sums."""
+    for j in range(n):
+        sums[j] += tap[j]
+
+
+@separate
+def gather_phase(sums, cols, q, r, first, end, s):
+    """Cells first..end - 1 of phase r, padded columns r + 2*j, of the padded row q."""
+    for j in range(end - first):
+        sums[j] = 0
+    for kh in range(s.KH):
+        oh = q - kh * s.DH
+        if oh < 0 or oh % s.SH or oh // s.SH >= s.OH:
+            continue
+        for kw in range(s.KW):
+            if kw * s.DW < r or (kw * s.DW - r) % 2:
+                continue
+            shift = (kw * s.DW - r) // 2
+            row = at(cols, ((kh * s.KW + kw) * s.OH + oh // s.SH) * s.OW)
+            start, stop = max(first, shift), min(end, s.OW + shift)
+            add_tap(at(sums, start - first), at(row, start - shift), stop - start)
+
+
+@separate
+def interleave(x, even, odd, n):
+    """Write n columns, by turns from the two phases."""
+    for j in range(n // 2):
+        x[2 * j] = even[j]
+        x[2 * j + 1] = odd[j]
+    if n % 2:
+        x[n - 1] = even[n // 2]
+
+
+@separate
+def fold_strided(x, cols, sums, h, w, s):
+    """Stride 2 across, any stride down, each cell once in the tables: two phases of a row, side by side."""
+    cells = (w.stop + 1) // 2
+    even, odd = sums, at(sums, SPAN)
+    for ih in range(s.IH):
+        row, q = at(x, ih * s.IW), h.start + ih - h.cell
+        if not h.start <= q < h.stop:
+            for iw in range(s.IW):
+                row[iw] = 0
+            continue
+        for iw in range(w.cell):
+            row[iw] = 0
+        for iw in range(w.cell + w.stop - w.start, s.IW):
+            row[iw] = 0
+        for first in range(w.start // 2, cells, SPAN):
+            end = min(first + SPAN, cells)
+            gather_phase(even, cols, q, 0, first, end, s)
+            gather_phase(odd, cols, q, 1, first, end, s)
+            start, stop = max(w.start, 2 * first), min(w.stop, 2 * end)
+            to = at(row, w.cell - w.start + start)
+            if start % 2:
+                to[0] = odd[start // 2 - first]
+                to, start = at(to, 1), start + 1
+            interleave(to, at(even, start // 2 - first), at(odd, start // 2 - first), stop - start)
+
+
+@separate
 def fold_by_tables(x, cols, ih_of, iw_of, s):
     """Any tables and strides: add every column's cell to where it came from."""
-    for i in range(0, s.IH * s.IW, lanes(x)):
-        store_first(x, i, zero(x), s.IH * s.IW - i)
-    plane = s.OH * s.OW
-    add_columns(x, cols, plane, ih_of, iw_of, s, 1, 0, plane)
+    for i in range(s.IH * s.IW):
+        x[i] = 0
+    i = 0
+    for kh in range(s.KH):
+        for kw in range(s.KW):
+            for oh in range(s.OH):
+                ih = ih_of[oh * s.SH + kh * s.DH]
+                if ih >= 0:
+                    row, table, of = at(x, ih * s.IW), at(iw_of, kw * s.DW), at(cols, i)
+                    for ow in range(s.OW):
+                        iw = table[ow * s.SW]
+                        if iw >= 0:
+                            row[iw] += of[ow]
+                i += s.OW
 
 
 @separate
@@ -88,8 +164,9 @@ def share(x, cols, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
     h = run_of(pointer(ih_of), (s.OH - 1) * SH + (s.KH - 1) * DH + 1)
     w = run_of(pointer(iw_of), (s.OW - 1) * SW + (s.KW - 1) * DW + 1)
     small, P = is_small(h, w, L, s), s.N * s.IC
-    table = np.empty(2 * MASKS if small else 0, np.int64)
-    masks, shifts = pointer(table), at(pointer(table), MASKS)
+    by_phase = SW == 2 and s.OW >= L // 2 and s.KH * s.KW <= TAPS and h.once and w.once
+    table, phases = np.empty(2 * MASKS if small else 0, np.int64), np.empty(2 * SPAN, x.dtype)
+    masks, shifts, sums = pointer(table), at(pointer(table), MASKS), pointer(phases)
     if small:
         set_masks(masks, shifts, h, w, -1, L, s)
     for p in range(P * thread // threads, P * (thread + 1) // threads):
@@ -99,9 +176,12 @@ def share(x, cols, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
             fold_small(plane, of, masks, shifts, s)
         elif is_plain(h, w, s):
             fold_plain(plane, of, h, w, s, cols.size > FROM_MEMORY)
+        elif by_phase:
+            fold_strided(plane, of, sums, h, w, s)
         else:
             fold_by_tables(plane, of, pointer(ih_of), pointer(iw_of), s)
     release(table)
+    release(phases)
 
 
 @kernel

@@ -56,10 +56,12 @@ def scan(x, of, w_windows, ow):
     """Return the maximum of a window in one row, and its column."""
     first, stop, step = w_windows[ow, START], w_windows[ow, STOP], w_windows[ow, THIRD]
     best, where = x[uintp(of + first)], first
-    for iw in range(first + step, stop, step):
+    iw = first + step
+    while iw < stop:
         value = x[uintp(of + iw)]
         if takes_over(value, best):
             best, where = value, iw
+        iw += step
     return best, where
 
 
@@ -227,10 +229,12 @@ def window_by_window(y, indices, to, x, of, h_windows, w_windows, first, end, IW
 def reduced(cells, numbers, at, pitch, first, stop, step):
     """Return the maximum of the cells first, first + step... of a line, and its number."""
     best, where = read(cells, at + first * pitch), read(numbers, at + first * pitch)
-    for i in range(first + step, stop, step):
+    i = first + step
+    while i < stop:
         value = read(cells, at + i * pitch)
         where = chosen(best, value, where, read(numbers, at + i * pitch))
         best = larger(best, value)
+        i += step
     return best, where
 
 
@@ -240,12 +244,14 @@ def small_planes(task, y, indices, x, h_windows, w_windows, P, IH, IW):
     OH, OW, W = len(h_windows), len(w_windows), width(x)
     cells, rows = np.zeros(LANES_CELLS * W, x.dtype), np.empty(LANES_CELLS * W, x.dtype)
     numbers, wheres = np.empty(LANES_CELLS * W, x.dtype), np.empty(LANES_CELLS * W, x.dtype)
+    found = np.empty(LANES_CELLS * W, x.dtype)
+    for c in range(IH * IW):
+        write(numbers, c * W, every(x, float(c)))
+    _, low, high = block_of(h_windows, 0, IH)  # the rows that windows are in
     for p in range(task * GROUPS * W, min(P, (task + 1) * GROUPS * W), W):
         planes = min(W, P - p)
         to_lanes(cells, x, p * IH * IW, planes, IH * IW)
-        for c in range(IH * IW):
-            write(numbers, c * W, every(x, float(c)))
-        for ih in range(IH):
+        for ih in range(low, high):
             for ow in range(OW):
                 first, stop, step = w_windows[ow, START], w_windows[ow, STOP], w_windows[ow, THIRD]
                 best, where = reduced(cells, numbers, ih * IW * W, W, first, stop, step)
@@ -256,9 +262,9 @@ def small_planes(task, y, indices, x, h_windows, w_windows, P, IH, IW):
             for ow in range(OW):
                 best, where = reduced(rows, wheres, ow * W, OW * W, first, stop, step)
                 write(cells, (oh * OW + ow) * W, best)
-                write(numbers, (oh * OW + ow) * W, where)
+                write(found, (oh * OW + ow) * W, where)
         from_lanes(y, p * OH * OW, cells, planes, OH * OW)
-        numbers_from_lanes(indices, p * OH * OW, numbers, planes, OH * OW)
+        numbers_from_lanes(indices, p * OH * OW, wheres, found, planes, OH * OW)
 
 
 # --- all planes ----------------------------------------------------------------------------

@@ -3,6 +3,9 @@
 As in ``avg_windows``, a strip is done downwards first. Where wide windows overlap, the maxima along a row
 are *running* maxima, of blocks as wide as the window: a window is the end of one block and the beginning of
 the next. A maximum cannot be taken back when its cell leaves the window, and here none has to be.
+
+A window with a step is walked by ``while``: a ``range`` whose step is a variable begins with a division, to
+know how often, and that took as long as a window of 3x3 cells.
 """
 
 from __future__ import annotations
@@ -32,10 +35,12 @@ def max_down(best, at, x, of, h_windows, oh, IW, n):
     first, stop, step = h_windows[oh, START], h_windows[oh, STOP], h_windows[oh, THIRD]
     for i in range(n):
         best[uintp(at + i)] = x[uintp(of + first * IW + i)]
-    for ih in range(first + step, stop, step):
+    ih = first + step
+    while ih < stop:
         for i in range(n):
             value, most = x[uintp(of + ih * IW + i)], best[uintp(at + i)]
             best[uintp(at + i)] = value if takes_over(value, most) else most
+        ih += step
 
 
 @inner
@@ -43,9 +48,11 @@ def max_along(best, at, w_windows, ow):
     """Return the maximum of a window; column 0 would be best[at]."""
     first, stop, step = w_windows[ow, START], w_windows[ow, STOP], w_windows[ow, THIRD]
     most = best[uintp(at + first)]
-    for i in range(first + step, stop, step):
+    i = first + step
+    while i < stop:
         value = best[uintp(at + i)]
         most = value if takes_over(value, most) else most
+        i += step
     return most
 
 
@@ -87,9 +94,11 @@ def window(x, of, h_windows, oh, w_windows, ow, IW):
     """Return the maximum of a single window, without a buffer."""
     first, stop, step = h_windows[oh, START], h_windows[oh, STOP], h_windows[oh, THIRD]
     most = max_along(x, of + first * IW, w_windows, ow)
-    for ih in range(first + step, stop, step):
+    ih = first + step
+    while ih < stop:
         value = max_along(x, of + ih * IW, w_windows, ow)
         most = value if takes_over(value, most) else most
+        ih += step
     return most
 
 

@@ -25,6 +25,7 @@ merged = compiled_by(inner)["merged"]
 CHUNK = 16384  # elements in a chunk, at least, so that combining chunks costs nothing to speak of
 CHUNKS = 64  # of a statistic, about: enough to share one large statistic among threads
 LANES = REGISTER // 8
+LINE = 16  # cells of a cache line, at most
 
 
 @inner
@@ -32,7 +33,7 @@ def plan(N, L):
     """Return (rows, cells, pieces, chunks): a chunk is `rows` runs, or `cells` elements of one."""
     chunk = max(CHUNK, N * L // CHUNKS)
     rows, pieces = min(N, max(1, chunk // L)), (L - 1) // chunk + 1
-    cells = (L - 1) // pieces + 1
+    cells = ((L - 1) // pieces // LINE + 1) * LINE  # pieces begin where cache lines do
     pieces = (L - 1) // cells + 1
     return rows, cells, pieces, ((N - 1) // rows + 1) * pieces
 
@@ -41,27 +42,10 @@ def plan(N, L):
 def chunk_of(k, cut, N, L):
     """Return (n0, n1, l0, l1): chunk k is elements l0..l1 - 1 of runs n0..n1 - 1."""
     rows, cells, pieces, _ = cut
-    n0, l0 = k // pieces * rows, k % pieces * cells
+    n0, l0 = k * rows, 0
+    if pieces > 1:  # two divisions take as long as the sums of a plane of 7x7
+        n0, l0 = k // pieces * rows, k % pieces * cells
     return n0, min(N, n0 + rows), l0, min(L, l0 + cells)
-
-
-@inner
-def run_moments(x, of, n, first, ahead):
-    """Return the sums of d and d*d over n elements, where d = x - first; fetch x[ahead] meanwhile."""
-    c, s0, s1, q0, q1 = wide(first), wide(0.0), wide(0.0), wide(0.0), wide(0.0)
-    i = 0
-    while i + 2 * LANES <= n:
-        prefetch(x, ahead + i)
-        d0, d1 = widened(x, of + i) - c, widened(x, of + i + LANES) - c
-        s0, s1 = s0 + d0, s1 + d1
-        q0, q1 = d0 * d0 + q0, d1 * d1 + q1
-        i += 2 * LANES
-    sum_d, sum_dd = total(s0 + s1), total(q0 + q1)
-    while i < n:
-        d = np.float64(x[uintp(of + i)]) - first
-        sum_d, sum_dd = sum_d + d, sum_dd + d * d
-        i += 1
-    return sum_d, sum_dd
 
 
 @inner
@@ -70,15 +54,27 @@ def chunk_moments(x, g, G, L, chunk):
 
     This is not E[x^2] - E[x]^2, which loses everything when the mean is large: the first element is one
     of those that are summed, so its distance from the mean is at most a few of theirs. Of a constant, every
-    difference is 0, and so is the variance, exactly.
+    difference is 0, and so is the variance, exactly. Sums stay in registers from run to run; the same cells
+    of the next run are fetched meanwhile.
     """
     n0, n1, l0, l1 = chunk
     first = np.float64(x[uintp((n0 * G + g) * L + l0)])
+    c, s0, s1, q0, q1 = wide(first), wide(0.0), wide(0.0), wide(0.0), wide(0.0)
     sum_d, sum_dd = 0.0, 0.0
     for n in range(n0, n1):
-        of = (n * G + g) * L + l0
-        d, dd = run_moments(x, of, l1 - l0, first, of + G * L)
-        sum_d, sum_dd = sum_d + d, sum_dd + dd
+        i, end = (n * G + g) * L + l0, (n * G + g) * L + l1
+        ahead = G * L if n + 1 < n1 else 0
+        while i + 2 * LANES <= end:
+            prefetch(x, i + ahead)
+            d0, d1 = widened(x, i) - c, widened(x, i + LANES) - c
+            s0, s1 = s0 + d0, s1 + d1
+            q0, q1 = d0 * d0 + q0, d1 * d1 + q1
+            i += 2 * LANES
+        while i < end:
+            d = np.float64(x[uintp(i)]) - first
+            sum_d, sum_dd = sum_d + d, sum_dd + d * d
+            i += 1
+    sum_d, sum_dd = sum_d + total(s0 + s1), sum_dd + total(q0 + q1)
     count = float((n1 - n0) * (l1 - l0))
     m2 = sum_dd - sum_d * sum_d / count
     return count, first + sum_d / count, 0.0 if m2 < 0 else m2  # below 0 by rounding; a NaN stays

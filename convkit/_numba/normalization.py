@@ -28,6 +28,7 @@ from numpy import uintp
 
 from .compile import FUSE, inner, kernel
 from .norm_sums import chunk_moments, chunk_of, merged, plan
+from .registers import every, read, width, write
 
 FEW = 16  # statistics; fewer are shared among threads chunk by chunk
 
@@ -42,10 +43,35 @@ def residue(mean, rounded):
     return rest if rest == rest else 0.0
 
 
+@inner
+def is_short(x, n):
+    """Tell whether a run is written by single registers, the last of which overlaps the one before it.
+
+    A longer run is left to LLVM, which takes four registers at a time, and then some elements one by one.
+    """
+    return width(x) <= n < 16 * width(x)
+
+
+@inner
+def weights_of(l0, l1, P, S):
+    """Return (p0, p1): the weights of elements l0..l1 - 1 of a run are p0..p1 - 1."""
+    return (0, 1) if P == 1 else (l0 // S, (l1 - 1) // S + 1)
+
+
 @inner(fastmath=FUSE)
 def scale_run(y, x, of, n, m, a, b):
-    for i in range(of, of + n):
-        y[uintp(i)] = (x[uintp(i)] - m) * a + b
+    W = width(x)
+    if not is_short(x, n):
+        for i in range(of, of + n):
+            y[uintp(i)] = (x[uintp(i)] - m) * a + b
+        return
+    mean, slope, shift = every(x, m), every(x, a), every(x, b)
+    i, last = of, of + n - W
+    while True:
+        write(y, i, (read(x, i) - mean) * slope + shift)
+        if i == last:
+            break
+        i = min(i + W, last)
 
 
 @inner(fastmath=FUSE)
@@ -61,7 +87,7 @@ def scale_chunk(y, x, g, shape, chunk, mean, invstd, weight, bias):
     """Write a chunk of statistic g, its runs from the last to the first: that was read last."""
     _, G, P, S, W = shape
     n0, n1, l0, l1 = chunk
-    real, w = x.dtype.type, g % W * P
+    real, w = x.dtype.type, (g % W if g >= W else g) * P
     m = real(mean)
     rest = residue(mean, np.float64(m))
     for n in range(n1 - 1, n0 - 1, -1):
@@ -70,7 +96,8 @@ def scale_chunk(y, x, g, shape, chunk, mean, invstd, weight, bias):
             a, c = real(invstd), real(-rest * invstd)
             scale_run_by_weights(y, x, of + l0, l1 - l0, m, a, c, weight, bias, w + l0)
             continue
-        for p in range(l0 // S, (l1 - 1) // S + 1):
+        p0, p1 = weights_of(l0, l1, P, S)
+        for p in range(p0, p1):
             slope = invstd * np.float64(weight[uintp(w + p)])
             start, stop = max(l0, p * S), min(l1, (p + 1) * S)
             b = real(np.float64(bias[uintp(w + p)]) - rest * slope)

@@ -24,7 +24,8 @@ from numpy import uintp
 
 from .compile import FUSE, inner, kernel
 from .norm_sums import chunk_of, chunk_products, plan, run_products
-from .normalization import FEW, residue
+from .normalization import FEW, is_short, residue, weights_of
+from .registers import every, read, width, write
 
 NEIGHBOURS = 128  # weights at once, where neighbours have their own
 
@@ -34,8 +35,19 @@ NEIGHBOURS = 128  # weights at once, where neighbours have their own
 
 @inner(fastmath=FUSE)
 def gradient_run(dx, dy, x, of, n, m, r, a, k, e):
-    for i in range(of, of + n):
-        dx[uintp(i)] = dy[uintp(i)] * a - ((x[uintp(i)] - m) * r * k + e)
+    W = width(x)
+    if not is_short(x, n):
+        for i in range(of, of + n):
+            dx[uintp(i)] = dy[uintp(i)] * a - ((x[uintp(i)] - m) * r * k + e)
+        return
+    mean, invstd, slope, factor, shift = every(x, m), every(x, r), every(x, a), every(x, k), every(x, e)
+    i, last = of, of + n - W
+    while True:
+        t = (read(x, i) - mean) * invstd
+        write(dx, i, read(dy, i) * slope - (t * factor + shift))
+        if i == last:
+            break
+        i = min(i + W, last)
 
 
 @inner(fastmath=FUSE)
@@ -60,7 +72,8 @@ def gradient_chunk(dx, dy, x, g, shape, chunk, mean, invstd, weight, mean_z, mea
         if S == 1 and P > 1:
             gradient_run_by_weights(dx, dy, x, of + l0, l1 - l0, m, r, weight, w + l0, k, e)
             continue
-        for p in range(l0 // S, (l1 - 1) // S + 1):
+        p0, p1 = weights_of(l0, l1, P, S)
+        for p in range(p0, p1):
             start, stop = max(l0, p * S), min(l1, (p + 1) * S)
             a = real(np.float64(weight[uintp(w + p)]) * invstd)
             gradient_run(dx, dy, x, of + start, stop - start, m, r, a, k, e)

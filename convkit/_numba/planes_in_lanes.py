@@ -37,6 +37,9 @@ def to_lanes(cells, x, of, planes, n):
 def from_lanes(y, to, cells, planes, n):
     """The way back, into planes of n cells."""
     W = width(cells)
+    if planes == W and n == 1:
+        write(y, to, read(cells, 0))
+        return
     if planes == W and n >= W:
         for start in range(0, n, W):
             c = min(start, n - W)
@@ -54,12 +57,11 @@ def from_lanes(y, to, cells, planes, n):
 
 
 @separate
-def numbers_from_lanes(numbers, to, cells, planes, n):
+def numbers_from_lanes(numbers, to, buffer, cells, planes, n):
     """The way back for whole numbers, which are of another type than the lanes that held them."""
-    W = width(cells)
-    for p in range(planes):
-        for c in range(n):
-            numbers[uintp(to + p * n + c)] = cells[uintp(c * W + p)]
+    from_lanes(buffer, 0, cells, planes, n)
+    for i in range(planes * n):  # where they lie in order, a vector of them is converted at a time
+        numbers[uintp(to + i)] = np.int64(buffer[uintp(i)])
 
 
 @inner
@@ -82,8 +84,10 @@ def pool_group_by(maximum):
     def reduced(cells, at, pitch, first, stop, step):
         """Put the cells first, first + step... of a line together; cell 0 is cells[at]."""
         total = read(cells, at + first * pitch)
-        for i in range(first + step, stop, step):
+        i = first + step
+        while i < stop:
             total = both(total, read(cells, at + i * pitch))
+            i += step
         return total
 
     @inner
@@ -109,7 +113,7 @@ def pool_group_by(maximum):
     @separate
     def pool_group(task, y, x, h_windows, w_windows, P, IH, IW):
         W, outputs = width(x), len(h_windows) * len(w_windows)
-        cells, rows = np.zeros(CELLS * W, x.dtype), np.empty(CELLS * W, x.dtype)
+        cells, rows = np.empty(CELLS * W, x.dtype), np.empty(CELLS * W, x.dtype)
         for p in range(task * GROUPS * W, min(P, (task + 1) * GROUPS * W), W):
             planes = min(W, P - p)
             to, of = p * outputs, p * IH * IW

@@ -17,13 +17,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, register_model, type_callable
 
-from .compile import inner
+from .pointers import Pointer
 from .vec import BYTES, Vector, _VectorModel
 
 __all__ = [
     "Register",
     "chosen",
     "evens",
+    "evens_odds",
     "every",
     "larger",
     "next_1",
@@ -46,10 +47,14 @@ REGISTER = min(BYTES, 64)
 """Bytes of a register."""
 
 
-@inner
 def width(a):
     """Return how many numbers of a's type a register holds."""
     return REGISTER // a.itemsize
+
+
+@type_callable(width)
+def _(context: Any) -> Any:
+    return lambda a: types.intp if isinstance(a, types.Array | Pointer) else None
 
 
 class Register(Vector):
@@ -65,9 +70,9 @@ register_model(Register)(_VectorModel)
 
 
 def _of(a: Any) -> Register | None:
-    """Return the type of registers of an array's elements."""
-    is_row = isinstance(a, types.Array) and a.ndim == 1 and isinstance(a.dtype, types.Float)
-    return Register(a.dtype) if is_row else None
+    """Return the type of registers of the elements of an array or a pointer."""
+    is_row = isinstance(a, Pointer) or (isinstance(a, types.Array) and a.ndim == 1)
+    return Register(a.dtype) if is_row and isinstance(a.dtype, types.Float) else None
 
 
 def _emits(function: Callable[..., Any], *of: Any) -> Callable[..., Any]:
@@ -82,6 +87,14 @@ def _emits(function: Callable[..., Any], *of: Any) -> Callable[..., Any]:
         return emit
 
     return decorate
+
+
+# The size of an element is a number in the array as well, for all that LLVM knows at the beginning of a
+# function that is not inlined: a loop by steps of it would begin with a division.
+@_emits(width, types.Array)
+@_emits(width, Pointer)
+def _(context, builder, signature, values):
+    return context.get_constant(types.intp, 8 * REGISTER // signature.args[0].dtype.bitwidth)
 
 
 # --- from memory and back ------------------------------------------------------------------
@@ -111,17 +124,19 @@ def _(context: Any) -> Any:
 
 def _place(context: Any, builder: Any, array: Any, value: Any, index: Any) -> Any:
     """Return the address of an element, as that of a register."""
-    data = context.make_array(array)(context, builder, value).data
+    data = value if isinstance(array, Pointer) else context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [index]), context.get_value_type(_of(array)).as_pointer())
 
 
 @_emits(read, types.Array, types.Integer)
+@_emits(read, Pointer, types.Integer)
 def _(context, builder, signature, values):
     array = signature.args[0]
     return builder.load(_place(context, builder, array, *values), align=array.dtype.bitwidth // 8)
 
 
 @_emits(write, types.Array, types.Integer, Register)
+@_emits(write, Pointer, types.Integer, Register)
 def _(context, builder, signature, values):
     array = signature.args[0]
     place = _place(context, builder, array, *values[:2])
@@ -278,6 +293,12 @@ def _mask(lanes: Any) -> Any:
 def evens(v, w):
     """Return lanes 0, 2, 4... of v, and then those of w."""
     return np.concatenate([v, w])[::2]
+
+
+@_rearranges
+def evens_odds(v, w):
+    """Return lanes 0, 2, 4... of v, and then lanes 1, 3, 5... of w."""
+    return np.append(v[::2], w[1::2])
 
 
 @_rearranges

@@ -39,6 +39,15 @@ SIGNATURES = {
     "dropout_given": "f2 | f2 b1 d",
 }
 
+ARRAYS_OF_IMAGES = {
+    **dict.fromkeys(("conv2d", "conv_transpose2d", "im2col", "col2im", "pad2d", "pad2d_backward"), 2),
+    **dict.fromkeys(("avg_pool2d", "avg_pool2d_backward", "max_pool2d", "normalize_given"), 2),
+    **dict.fromkeys(("max_pool2d_indices", "max_pool2d_backward", "dropout_given"), 3),
+    **dict.fromkeys(("channel_mean", "channel_mean_backward"), 2),
+}
+"""How many arguments, from the first on, have images (or planes, or units) along their first axis, in the
+operations that do one after another. The others take sums over all images, or number units from the first."""
+
 
 def signature(op: str, dtype: str, threads: bool = False) -> Any:
     """Return the Numba signature of an operation's kernel.

@@ -4,7 +4,8 @@
 
 Bound by memory: KH*KW cells of cols are written for each cell of x, which stays in the cache. At
 stride 1 a tap is a shifted image, read in vectors under masks (taps.py) that say what of it lies inside.
-Small planes are one row, so that short rows fill vectors too.
+Small planes are one row, so that short rows fill vectors too. With a stride, or where the tables show cells
+twice, most outputs of a tap still read cells that lie a stride apart; which ones, is found once a call.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numba import prange
 
-from .compile import kernel, separate
-from .planes import copy, longest_run, look_up
+from .compile import inner, kernel, separate
+from .planes import longest_run
 from .pointers import at, pointer, release
+from .registers import evens_odds, read, width, write
 from .shape import Shape
 from .taps import MASKS, begin, is_plain, is_small, put, run_of, set_masks, span
-from .vec import lanes, load, load_where, store_first, zero
+from .vec import lanes, load, load_where
 
 __all__ = ["im2col", "shape_of_columns"]
 
@@ -54,22 +56,58 @@ def unfold_plain(cols, x, h, w, s):
                 put(to, ow, load_where(x, shift + ow, bits), s.OW)
 
 
+@inner
+def by_table(cols, x, iw_of, S, first, end):
+    for ow in range(first, end):
+        iw = iw_of[ow * S]
+        if iw >= 0:
+            cols[ow] = x[iw]
+        else:
+            cols[ow] = 0
+
+
+@inner
+def by_stride(cols, x, S, n):
+    """Copy n cells, S apart. At stride 2, two registers that end with the last cell hold those of one."""
+    W = width(cols)
+    if S != 2 or n < W:
+        for i in range(n):
+            cols[i] = x[S * i]
+        return
+    i = 0
+    while True:
+        write(cols, i, evens_odds(read(x, 2 * i), read(x, 2 * i + W - 1)))
+        if i + W == n:
+            break
+        i = min(i + W, n - W)  # the last register overlaps the one before it
+
+
 @separate
-def unfold_by_tables(cols, x, ih_of, iw_of, s):
-    """All taps of a plane, whatever the tables say: zeros first, then the cells."""
-    for tap in range(s.KH * s.KW):
-        kh, kw = tap // s.KW, tap % s.KW
-        table = at(iw_of, kw * s.DW)
-        start, stop, source, others, end = longest_run(table, kw * s.DW, s, s.OW)
-        for oh in range(s.OH):
-            to, ih = at(cols, (tap * s.OH + oh) * s.OW), ih_of[oh * s.SH + kh * s.DH]
-            for ow in range(0, s.OW, lanes(cols)):
-                store_first(to, ow, zero(cols), s.OW - ow)
-            if ih >= 0:
-                row = at(x, ih * s.IW)
-                copy(at(to, start), at(row, source), s.SW, stop - start)
-                if others:
-                    look_up(to, row, table, s.SW, start, stop, end)
+def find_runs(runs, iw_of, s):
+    """Write, for each tap across, the outputs whose cells lie a stride apart, and the first one's cell."""
+    for kw in range(s.KW):
+        entry = kw * s.DW
+        start, stop, source, _, _ = longest_run(at(iw_of, entry), entry, s, s.OW)
+        runs[3 * kw], runs[3 * kw + 1], runs[3 * kw + 2] = start, stop, source
+
+
+@separate
+def unfold_by_tables(cols, x, ih_of, iw_of, runs, s):
+    """All taps of a plane, whatever the tables say."""
+    for kh in range(s.KH):
+        for kw in range(s.KW):
+            start, stop, source = runs[3 * kw], runs[3 * kw + 1], runs[3 * kw + 2]
+            table, tap = at(iw_of, kw * s.DW), kh * s.KW + kw
+            for oh in range(s.OH):
+                to, ih = at(cols, (tap * s.OH + oh) * s.OW), ih_of[oh * s.SH + kh * s.DH]
+                if ih < 0:
+                    for ow in range(s.OW):
+                        to[ow] = 0
+                else:
+                    row = at(x, ih * s.IW)
+                    by_table(to, row, table, s.SW, 0, start)
+                    by_stride(at(to, start), at(row, source), s.SW, stop - start)
+                    by_table(to, row, table, s.SW, stop, s.OW)
 
 
 @separate
@@ -87,8 +125,9 @@ def share(cols, x, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
     h = run_of(pointer(ih_of), (s.OH - 1) * SH + (s.KH - 1) * DH + 1)
     w = run_of(pointer(iw_of), (s.OW - 1) * SW + (s.KW - 1) * DW + 1)
     small, P = is_small(h, w, L, s), s.N * s.IC
-    table = np.empty(2 * MASKS if small else 0, np.int64)
-    masks, shifts = pointer(table), at(pointer(table), MASKS)
+    table, of_taps = np.empty(2 * MASKS if small else 0, np.int64), np.empty(3 * s.KW, np.int64)
+    masks, shifts, runs = pointer(table), at(pointer(table), MASKS), pointer(of_taps)
+    find_runs(runs, pointer(iw_of), s)
     if small:
         set_masks(masks, shifts, h, w, 1, L, s)
     for p in range(P * thread // threads, P * (thread + 1) // threads):
@@ -99,8 +138,9 @@ def share(cols, x, ih_of, iw_of, SH, SW, DH, DW, thread, threads):
         elif is_plain(h, w, s):
             unfold_plain(to, plane, h, w, s)
         else:
-            unfold_by_tables(to, plane, pointer(ih_of), pointer(iw_of), s)
+            unfold_by_tables(to, plane, pointer(ih_of), pointer(iw_of), runs, s)
     release(table)
+    release(of_taps)
 
 
 @kernel
