@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import mmap
 import os
 import platform
 import shutil
@@ -330,6 +331,71 @@ def test_numba_is_imported_only_when_it_is_needed():
         "import sys, numpy, convkit; convkit.pad(numpy.ones((2, 2)), (1, 1)); print('numba' in sys.modules)"
     )
     assert succeeded(python(program)) == "False\n"
+
+
+# --- many small planes ---------------------------------------------------------------------
+
+SMALL_PLANES = """
+import ctypes, mmap, sys
+import numpy as np, convkit
+
+PAGE = mmap.PAGESIZE
+mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+rooms = []
+
+def fenced(shape, dtype):
+    # an array that ends where a page begins that may be neither read nor written
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    pages = -(-size // PAGE)
+    room = mmap.mmap(-1, (pages + 1) * PAGE)
+    rooms.append(room)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+    assert mprotect(ctypes.c_void_p(start + pages * PAGE), PAGE, 0) == 0
+    return np.frombuffer(room, dtype, int(np.prod(shape)), pages * PAGE - size).reshape(shape)
+
+def check(function, x, **options):
+    want = function(x, backend="reference", **options)
+    out = fenced(want.shape, x.dtype)
+    out[...] = np.nan
+    function(x, backend="numba", out=out, **options)
+    assert np.array_equal(out, want), (function.__name__, x.shape, options)
+
+WINDOWS = (2, 2, 0), (3, 2, 0), (3, 1, 0), (3, 2, 1), (3, 1, 1), (5, 3, 0), (4, 1, 0), (2, 1, 0)
+rng = np.random.default_rng(0)
+for dtype in sys.argv[1:]:
+    for P, size in ((1, 7), (40, 7), (600, 7), (530, 5), (530, 4), (70, 8), (100, 13)):
+        x = fenced((P, 1, size, size), dtype)
+        x[...] = rng.integers(-3, 4, x.shape) * 3600  # shares of all windows are whole numbers
+        for K, S, p in WINDOWS:
+            if K > size:
+                continue
+            check(convkit.avg_pool2d, x, kernel_size=K, stride=S, padding=p)
+            check(convkit.max_pool2d, x, kernel_size=K, stride=S, padding=p)
+            y = convkit.avg_pool2d(x, K, S, p)
+            dy = fenced(y.shape, dtype)
+            dy[...] = rng.integers(-3, 4, dy.shape) * 3600
+            check(lambda g, **o: convkit.avg_pool2d_backward(g, x.shape, K, S, p, **o), dy)
+        for mode in ("constant", "reflect", "circular"):
+            check(convkit.pad, x, padding=(1, 2, 3, 0), mode=mode, value=5.0 if mode == "constant" else 0.0)
+        check(convkit.adaptive_avg_pool2d, x, output_size=1)
+        check(convkit.im2col, x, kernel_size=3, stride=2, padding=1)
+print("right")
+"""
+
+
+@pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="no pages to forbid")
+@pytest.mark.parametrize("features", [None, "+avx,+avx2,+fma"])
+def test_many_small_planes(features):
+    """Registers reach beyond a plane into the next, and may not where there is none."""
+    if features is None:
+        assert succeeded(python(SMALL_PLANES, "float32", "float64")) == "right\n"
+        return
+    from convkit._numba.vec import _features
+
+    if not {f[1:] for f in features.split(",")} <= _features():
+        pytest.skip(f"no {features} here")
+    older = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": features}
+    assert succeeded(python(SMALL_PLANES, "float32", **older)) == "right\n"
 
 
 # --- the gradient for the weights ----------------------------------------------------------

@@ -25,6 +25,7 @@ merged = compiled_by(inner)["merged"]
 CHUNK = 16384  # elements in a chunk, at least, so that combining chunks costs nothing to speak of
 CHUNKS = 64  # of a statistic, about: enough to share one large statistic among threads
 LANES = REGISTER // 8
+FAR = 1024  # elements of a run; of shorter ones the processor sees by itself what will be read
 LINE = 16  # cells of a cache line, at most
 
 
@@ -59,22 +60,31 @@ def chunk_moments(x, g, G, L, chunk):
     """
     n0, n1, l0, l1 = chunk
     first = np.float64(x[uintp((n0 * G + g) * L + l0)])
-    c, s0, s1, q0, q1 = wide(first), wide(0.0), wide(0.0), wide(0.0), wide(0.0)
+    c, s0, s1 = wide(first), wide(0.0), wide(0.0)
+    q0, q1, q2, q3 = wide(0.0), wide(0.0), wide(0.0), wide(0.0)
     sum_d, sum_dd = 0.0, 0.0
     for n in range(n0, n1):
         i, end = (n * G + g) * L + l0, (n * G + g) * L + l1
-        ahead = G * L if n + 1 < n1 else 0
-        while i + 2 * LANES <= end:
-            prefetch(x, i + ahead)
+        far = n + 1 < n1 and end - i >= FAR
+        while i + 4 * LANES <= end:
+            if far:
+                prefetch(x, i + G * L)
+                prefetch(x, i + G * L + 2 * LANES)
             d0, d1 = widened(x, i) - c, widened(x, i + LANES) - c
-            s0, s1 = s0 + d0, s1 + d1
+            d2, d3 = widened(x, i + 2 * LANES) - c, widened(x, i + 3 * LANES) - c
+            s0, s1 = s0 + (d0 + d1), s1 + (d2 + d3)
             q0, q1 = d0 * d0 + q0, d1 * d1 + q1
-            i += 2 * LANES
+            q2, q3 = d2 * d2 + q2, d3 * d3 + q3
+            i += 4 * LANES
+        while i + LANES <= end:
+            d0 = widened(x, i) - c
+            s0, q0 = s0 + d0, d0 * d0 + q0
+            i += LANES
         while i < end:
             d = np.float64(x[uintp(i)]) - first
             sum_d, sum_dd = sum_d + d, sum_dd + d * d
             i += 1
-    sum_d, sum_dd = sum_d + total(s0 + s1), sum_dd + total(q0 + q1)
+    sum_d, sum_dd = sum_d + total(s0 + s1), sum_dd + total((q0 + q1) + (q2 + q3))
     count = float((n1 - n0) * (l1 - l0))
     m2 = sum_dd - sum_d * sum_d / count
     return count, first + sum_d / count, 0.0 if m2 < 0 else m2  # below 0 by rounding; a NaN stays
