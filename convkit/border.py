@@ -6,12 +6,14 @@ Both do the same; the compiled ones save a small batch norm some five microsecon
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from . import _ext
+from .geometry import remembered, worth_keeping
 
 __all__ = [
     "doubles",
@@ -24,12 +26,15 @@ __all__ = [
     "mean_of_rows",
     "move",
     "overlap",
+    "recalled",
     "seen",
     "small",
     "takes",
     "vector_seen",
     "writeable",
 ]
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in the machine's byte order
 
@@ -100,6 +105,15 @@ def filled(
     return y
 
 
+def recalled(make: F) -> F:
+    """Recall what `make` returned for just these arguments, of the same types: a faster `remembered`.
+
+    It is for functions of positional arguments. What a caller wrote is looked up as it stands, before
+    anything is made of it, for a small call has no time for more.
+    """
+    return remembered(make)  # type: ignore[return-value]
+
+
 def doubles(v: np.ndarray) -> np.ndarray:
     """Return a vector in float64, itself where it is that already."""
     return v.astype(np.float64, copy=False)
@@ -158,3 +172,4 @@ if (_compiled := _ext.compiled("border")) is not None:
     is_vector, is_key, move = _compiled.is_vector, _compiled.is_key, _compiled.move
     seen, vector_seen = _compiled.seen, _compiled.vector_seen
     takes, filled = _compiled.takes, _compiled.filled
+    recalled = partial(_compiled.Recalled, worth_keeping)

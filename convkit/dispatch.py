@@ -69,10 +69,11 @@ import importlib
 import platform
 import threading
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 
 from . import _ext
+from .border import recalled
 from .place import here
 from .registry import BACKENDS, KERNELS, KERNELS_OF, Kernel, kernels_of
 from .rules import PREFERENCES, Layer
@@ -161,17 +162,17 @@ def pick(
     TypeError
         If the arrays are not where that backend works.
     """
-    if not (isinstance(backend, str) and isinstance(algorithm, str)):
-        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
     call = _last.call = resolve(op, backend, algorithm, layer, here() is not None)
     return call.kernel
 
 
-@lru_cache(maxsize=4096)
+@recalled
 def resolve(
     op: str, backend: str, algorithm: str, layer: Layer | None = None, on_device: bool = False
 ) -> Call:
     """Return what :func:`pick` would run, without noting it."""
+    if not (isinstance(backend, str) and isinstance(algorithm, str)):
+        raise TypeError(f"backend and algorithm must be strings, got {backend!r} and {algorithm!r}")
     if on_device and backend == "auto":
         backend = "cuda"
     order = PREFERENCES[algorithm](layer) if algorithm in PREFERENCES else (algorithm,)

@@ -13,7 +13,6 @@ from .arrays import (
     finish,
     flag,
     is_array,
-    key,
     operand,
     output,
     same_dtype,
@@ -90,11 +89,7 @@ def max_pool2d(
     (array([[[7.]]]), array([[[1]]]))
     """
     x = operand(x, "x")
-    options = (
-        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
-        key(dilation, "dilation"),
-    )  # fmt: skip
-    plan = max_plan(x.shape, 2, *options, ceil_mode)
+    plan = max_plan(x.shape, 2, kernel_size, stride, padding, dilation, ceil_mode)
     return max_forward(x, plan, return_indices, algorithm, backend, out)
 
 
@@ -145,11 +140,7 @@ def max_pool2d_backward(
     >>> convkit.max_pool2d_backward(np.ones((1, 1, 2)), x, (1, 2), 1)
     array([[[0., 2., 0.]]])
     """
-    options = (
-        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
-        key(dilation, "dilation"),
-    )  # fmt: skip
-    plan = max_plan(shape_of(x), 2, *options, ceil_mode)
+    plan = max_plan(shape_of(x), 2, kernel_size, stride, padding, dilation, ceil_mode)
     return max_backward(grad_y, x, plan, indices, algorithm, backend, out)
 
 
@@ -176,11 +167,7 @@ def max_pool1d(
     array([[5., 4.]])
     """
     x = operand(x, "x")
-    options = (
-        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
-        key(dilation, "dilation"),
-    )  # fmt: skip
-    plan = max_plan(x.shape, 1, *options, ceil_mode)
+    plan = max_plan(x.shape, 1, kernel_size, stride, padding, dilation, ceil_mode)
     return max_forward(x, plan, return_indices, algorithm, backend, out)
 
 
@@ -207,11 +194,7 @@ def max_pool1d_backward(
     >>> convkit.max_pool1d_backward(np.array([[3.0]]), np.array([[1.0, 5.0]]), 2)
     array([[0., 3.]])
     """
-    options = (
-        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
-        key(dilation, "dilation"),
-    )  # fmt: skip
-    plan = max_plan(shape_of(x), 1, *options, ceil_mode)
+    plan = max_plan(shape_of(x), 1, kernel_size, stride, padding, dilation, ceil_mode)
     return max_backward(grad_y, x, plan, indices, algorithm, backend, out)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from . import geometry
 from .arrays import SMALL, any_array, finish, key, number, operand, output, shape_of
-from .border import filled, seen
+from .border import filled, recalled, seen
 from .dispatch import pick
 
 __all__ = ["pad", "pad_backward"]
@@ -26,8 +26,14 @@ class _Plan(NamedTuple):
     result: tuple[int, ...]
 
 
+@recalled
+def _plan(x_shape: tuple[int, ...], padding: Any, mode: Any) -> _Plan:
+    """Plan padding by what a caller wrote."""
+    return _plan_of(x_shape, key(padding, "padding"), mode)
+
+
 @geometry.remembered
-def _plan(x_shape: tuple[int, ...], padding: Any, mode: str) -> _Plan:
+def _plan_of(x_shape: tuple[int, ...], padding: Any, mode: str) -> _Plan:
     if not isinstance(padding, tuple) or len(padding) not in (2, 4):
         raise ValueError(
             f"padding must be (left, right) or (left, right, top, bottom), last axis first, got {padding!r}"
@@ -104,7 +110,7 @@ def pad(
     array([9., 1., 2.])
     """
     x = operand(x, "x")
-    plan = _plan(x.shape, key(padding, "padding"), mode)
+    plan = _plan(x.shape, padding, mode)
     value = number(value, "value")
     if LARGEST_FLOAT32 < abs(value) < inf and x.dtype == np.float32:
         raise ValueError(f"value must be finite in {x.dtype}, the type of x, got {value}")

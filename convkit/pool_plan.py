@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import geometry
-from .arrays import SMALL, IntOrInts, finish, flag, operand, output, shape_of
-from .border import filled, seen
+from .arrays import SMALL, IntOrInts, finish, flag, key, operand, output, shape_of
+from .border import filled, recalled, seen
 from .dispatch import pick
 
 __all__ = [
@@ -49,8 +49,24 @@ def check_shape(x_shape: tuple[int, ...], rank: int) -> None:
         raise ValueError(f"only the batch may be empty, got x of shape {x_shape}")
 
 
-@geometry.remembered
+@recalled
 def avg_plan(
+    x_shape: tuple[int, ...],
+    rank: int,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    divisor_override: Any = None,
+) -> PoolPlan:
+    """Plan average pooling by what a caller wrote."""
+    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
+    return _avg_plan(x_shape, rank, *options, ceil_mode, count_include_pad, divisor_override)
+
+
+@geometry.remembered
+def _avg_plan(
     x_shape: tuple[int, ...],
     rank: int,
     kernel_size: IntOrInts,
@@ -77,8 +93,26 @@ def avg_plan(
     return plan_of(x_shape, rank, windows)
 
 
-@geometry.remembered
+@recalled
 def max_plan(
+    x_shape: tuple[int, ...],
+    rank: int,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: Any,
+) -> PoolPlan:
+    """Plan max pooling by what a caller wrote."""
+    options = (
+        key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding"),
+        key(dilation, "dilation"),
+    )  # fmt: skip
+    return _max_plan(x_shape, rank, *options, ceil_mode)
+
+
+@geometry.remembered
+def _max_plan(
     x_shape: tuple[int, ...],
     rank: int,
     kernel_size: IntOrInts,

@@ -92,8 +92,7 @@ def avg_pool2d(
            [11.5, 13.5]])
     """
     x = operand(x, "x")
-    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
-    plan = avg_plan(x.shape, 2, *options, ceil_mode, count_include_pad, divisor_override)
+    plan = avg_plan(x.shape, 2, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     return forward("avg_pool2d", x, plan, algorithm, backend, out)
 
 
@@ -138,8 +137,9 @@ def avg_pool2d_backward(
     array([[[1., 1.],
             [1., 1.]]])
     """
-    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
-    plan = avg_plan(shape_of(x), 2, *options, ceil_mode, count_include_pad, divisor_override)
+    plan = avg_plan(
+        shape_of(x), 2, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
     return avg_backward(grad_y, x, plan, algorithm, backend, out)
 
 
@@ -165,8 +165,7 @@ def avg_pool1d(
     array([[1.5, 3.5, 5. ]])
     """
     x = operand(x, "x")
-    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
-    plan = avg_plan(x.shape, 1, *options, ceil_mode, count_include_pad, None)
+    plan = avg_plan(x.shape, 1, kernel_size, stride, padding, ceil_mode, count_include_pad)
     return forward("avg_pool2d", x, plan, algorithm, backend, out)
 
 
@@ -192,8 +191,7 @@ def avg_pool1d_backward(
     >>> convkit.avg_pool1d_backward(np.array([[2.0, 4.0]]), (1, 3), 2, 1)
     array([[1., 3., 2.]])
     """
-    options = key(kernel_size, "kernel_size"), key(stride, "stride"), key(padding, "padding")
-    plan = avg_plan(shape_of(x), 1, *options, ceil_mode, count_include_pad, None)
+    plan = avg_plan(shape_of(x), 1, kernel_size, stride, padding, ceil_mode, count_include_pad)
     return avg_backward(grad_y, x, plan, algorithm, backend, out)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from . import geometry
 from .arrays import IntOrInts, any_array, finish, key, operand, output, shape_of
+from .border import recalled
 from .conv_plan import Padding
 from .dispatch import pick
 
@@ -50,6 +51,7 @@ def _plan(
     return _Plan((n, c, *size), (n, c, *k, oh, ow), (ih_of, iw_of, *s, *d), shape, columns)
 
 
+@recalled
 def _plan_of(
     shape: tuple[int, ...],
     padding_mode: str,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from convkit import _ext, border
+from convkit.geometry import remembered
 
 compiled = _ext.compiled("border")
 pytestmark = pytest.mark.skipif(compiled is None, reason="not compiled")
@@ -55,6 +56,40 @@ def test_is_vector(x, dtype):
 )
 def test_is_key(value):
     assert compiled.is_key(value) == border.in_numpy["is_key"](value)
+
+
+@pytest.mark.parametrize("recalled", [border.recalled, remembered], ids=["compiled", "in Python"])
+def test_what_was_asked_before_is_recalled_by_values_and_types(recalled):
+    asked = []
+
+    def make(*args):
+        asked.append(args)
+        return (len(asked), np.empty(10_000 if args[0] == "large" else 1))
+
+    ask = recalled(make)
+    first = ask("small", (1, 2), 0)
+    assert ask("small", (1, 2), 0) is first
+    for equal in (("small", (1, 2), False), ("small", (1, 2), 0.0)):
+        assert ask(*equal) is not first
+    assert asked[1:] == [("small", (1, 2), False), ("small", (1, 2), 0.0)]
+    assert ask("small", (1, 2), 0) is first
+    assert ask("large") is not ask("large")  # tables that would fill the memory
+    assert ask("small", [1, 2]) is not ask("small", [1, 2])  # no hash
+    ask.cache_clear()
+    assert ask("small", (1, 2), 0) is not first
+
+
+def test_no_more_than_many_results_are_kept():
+    ask = border.recalled(lambda n: (n, object()))
+    first = ask(0)
+    assert all(ask(n)[0] == n for n in range(1, 1024)) and ask(0) is first
+    ask(1024)
+    assert ask(0) is not first
+
+
+def test_equal_options_of_another_type_inside_a_tuple_are_asked_anew():
+    ask = border.recalled(lambda option: (option, object()))
+    assert ask((1, 0)) is not ask((True, 0))
 
 
 def test_seen():

@@ -5,11 +5,16 @@ twenty of them. `convkit/border.py` has the same in NumPy, for when nothing is c
 """
 
 cimport numpy as cnp
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
 from libc.math cimport sqrt
 
 import numpy as np
 
 cnp.import_array()
+
+cdef enum:
+    MANY = 1024
 
 
 cpdef bint is_operand(x):
@@ -64,6 +69,53 @@ def is_key(value):
         if type(v) is not int:
             return False
     return True
+
+
+cdef bint same_types(tuple a, tuple b):
+    """Tell whether equal tuples hold values of the same types: 1, 1.0 and True are equal."""
+    cdef Py_ssize_t i
+    for i in range(len(a)):
+        if type(a[i]) is not type(b[i]):
+            return False
+        if type(a[i]) is tuple and not same_types(<tuple> a[i], <tuple> b[i]):
+            return False
+    return True
+
+
+cdef class Recalled:
+    """A function of positional arguments, whose results are recalled where all arguments are as before.
+
+    Arguments that have no hash, as an array has none, are handed on. Once there are MANY results, none
+    of which is large, all are forgotten.
+    """
+
+    cdef object make, worth_keeping
+    cdef dict kept
+
+    def __init__(self, worth_keeping, make):
+        self.make, self.worth_keeping, self.kept = make, worth_keeping, {}
+
+    def __call__(self, *args):
+        cdef PyObject *found = NULL
+        cdef bint has_hash = True
+        try:
+            found = PyDict_GetItemWithError(self.kept, args)
+        except TypeError:
+            has_hash = False
+        if found != NULL:
+            as_before = <tuple> found
+            if same_types(args, <tuple> as_before[0]):
+                return as_before[1]
+        result = self.make(*args)
+        if has_hash and self.worth_keeping(result):
+            if len(self.kept) >= MANY:
+                self.kept.clear()
+            self.kept[args] = (args, result)
+        return result
+
+    def cache_clear(self):
+        """Forget all results."""
+        self.kept.clear()
 
 
 cpdef overlap(a, b):

@@ -21,7 +21,7 @@ The names of the padding modes appear in ``tables.py`` and in no kernel.
 """
 
 from .fields import Field, receptive_field
-from .memory import check_allocation, remembered
+from .memory import check_allocation, remembered, worth_keeping
 from .options import LARGEST, option, per_axis, whole
 from .sizes import (
     conv_output_size,
@@ -61,4 +61,5 @@ __all__ = [
     "same_padding",
     "whole",
     "with_divisor",
+    "worth_keeping",
 ]

@@ -32,7 +32,7 @@ def remembered(make: Callable[..., R]) -> Callable[..., R]:
     @lru_cache(maxsize=1024, typed=True)  # 1, 1.0 and True are equal, and not the same
     def kept(*args: Any, **named: Any) -> R:
         result = make(*args, **named)
-        if _table_bytes(result) > 2**16:
+        if not worth_keeping(result):
             raise _TooLarge(result)
         return result
 
@@ -46,7 +46,13 @@ def remembered(make: Callable[..., R]) -> Callable[..., R]:
             pass
         return make(*args, **named)  # refused, or impossible to look up, as an array is: `make` says why
 
+    recall.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
     return recall
+
+
+def worth_keeping(plan: object) -> bool:
+    """Tell whether a plan is small enough to be remembered, by the tables in it."""
+    return _table_bytes(plan) <= 2**16
 
 
 def _table_bytes(plan: object) -> int:
