@@ -46,7 +46,7 @@ cdef inline vec scaled(vec x, vec m, vec a, vec b) noexcept nogil:
 cdef inline void scale_vectors(
     vec *y, const vec *x, Py_ssize_t n, const vec *m, const vec *a, const vec *b
 ) noexcept nogil:
-    """Of n elements, at least a vector; the last one overlaps its neighbour, in long runs the first one too."""
+    """Of n elements, at least a vector; the last one overlaps its neighbour, in long runs the first too."""
     cdef vec vm = splat(m, 0), va = splat(a, 0), vb = splat(b, 0)
     cdef Py_ssize_t i = 0, V = lanes(x)
     if n >= LONG*V:

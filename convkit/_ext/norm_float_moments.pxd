@@ -7,11 +7,11 @@ Twice the lanes of doubles, and nothing to convert. Three things keep the digits
 c lies near the mean: it is the mean of a few vectors from all over the first run. Were it the first element,
 one outlier would spoil the chunk. Of equal elements it is exactly one of them, and all d are 0.
 
-Lanes keep float32 for EXACT elements, and are then added up in double. A lane adds at most k numbers, with
-four sums side by side and V lanes in each: k = EXACT/(4*V) + ROWS + 2, 42 to 138. With u = 2^-24, sum(d^2) errs
-by less than (k + 3)*u of itself, and sum(d) by less than (k + 1)*u*sum|d|.
+Lanes keep float32 for EXACT elements, and are then added up in double. A lane adds at most k numbers,
+with four sums side by side and V lanes in each: k = EXACT/(4*V) + ROWS + 2, 42 to 138. With u = 2^-24,
+sum(d^2) errs by less than (k + 3)*u of itself, and sum(d) by less than (k + 1)*u*sum|d|.
 
-The sums are used only where sum(d^2) <= 4*M*var, so that c is within 1.8 standard deviations of the mean. Then
+The sums are used only where sum(d^2) <= 4*M*var, so that c is within 1.8 standard deviations of the mean:
 
     |error of var| <= 11*(k + 2)*u*var        |error of mean| <= 2*(k + 1)*u*sqrt(var)
 
@@ -19,8 +19,8 @@ which is 2.9e-5 of the variance with 16 lanes and 9.2e-5 with 4, whatever the da
 leave some 1e-8. All else (c far from the mean, NaN, infinity, squares that overflow or underflow, and
 constants, whose squares are 0) is left to the double lanes of norm_moments.pxd, at half the speed.
 
-Runs of one statistic are a few at a time, so that the sums stay in registers: a run of 49 is three vectors and
-a part of a fourth. Tried and rejected: prefetching the next strip while this one is written (a tenth
+Runs of one statistic are a few at a time, so that the sums stay in registers: a run of 49 is three vectors
+and a part of a fourth. Tried and rejected: prefetching the next strip while this one is written (a tenth
 slower inside the last-level cache, whose bandwidth is the limit there).
 """
 

@@ -26,7 +26,7 @@ cdef inline void gradient_vectors(
     vec *dx, const vec *dy, const vec *x, Py_ssize_t n, const vec *mean, const vec *invstd, const vec *slope,
     const vec *kappa, const vec *shift
 ) noexcept nogil:
-    """Of n elements, at least a vector; the last one overlaps its neighbour, in long runs the first one too."""
+    """Of n elements, at least a vector; the last one overlaps its neighbour, in long runs the first too."""
     cdef vec m = splat(mean, 0), r = splat(invstd, 0), a = splat(slope, 0), k = splat(kappa, 0)
     cdef vec e = splat(shift, 0)
     cdef Py_ssize_t i = 0, V = lanes(x)

@@ -92,7 +92,7 @@ cdef inline inlined add_vector_rows(
     const vec *dy, const vec *x, Py_ssize_t rows, Py_ssize_t step, Py_ssize_t n, const vec *mean,
     double *sum_z, double *sum_zd
 ) noexcept nogil:
-    """Add so many runs of n elements, at least a vector and EXACT in all, that begin `step` elements apart."""
+    """Add so many runs of n elements, at least a vector and EXACT in all, that begin `step` apart."""
     cdef vec m = splat(mean, 0), z, d
     cdef vec a0 = zero(x), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0
     cdef Py_ssize_t _row, i, rest, V = lanes(x)
