@@ -48,7 +48,14 @@ def normalize_magnitudes(op, outputs, inputs, kind):
     y = spread / np.sqrt(var + eps) * np.abs(weight)[rows, :, None] + np.abs(bias)[rows, :, None]
     if kind == "welford":
         var += np.abs(mean) * np.sqrt(var)
-    return [y, np.abs(x).mean(axis=(0, 2, 3)), var.ravel()]
+    center, var = np.abs(x).mean(axis=(0, 2, 3)), var.ravel()
+    if kind == "reals" and outputs[0].dtype == np.float32:
+        # Sums in float32 lanes: norm_float_moments.pxd has both bounds, here for few numbers too, and in
+        # units of what kernel_cases allows a sum of M doubles.
+        M = x.size // G
+        unit = np.finfo("float32").eps / np.finfo("float64").eps / (M + 3)
+        center, var = center + min(M + 3, 140) * unit * np.sqrt(var), var + min(M + 3, 770) * unit * var
+    return [y, center, var]
 
 
 def normalize_given_magnitudes(op, outputs, inputs, kind):

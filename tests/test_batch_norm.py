@@ -205,6 +205,56 @@ def test_rule_20_a_constant_channel_has_variance_zero_exactly(value, dtype, algo
     assert_equal(y, np.zeros_like(x))
 
 
+def hard_to_add_up(kind, shape):
+    """Return float32 numbers for one channel, which sums in float32 lanes could get wrong."""
+    x = np.random.default_rng(7).standard_normal(shape)
+    cells = x.reshape(-1)
+    match kind:
+        case "mean 1000":
+            x = 1000 + 0.1 * x
+        case "an outlier in front":
+            cells[0] = 1e6
+        case "outliers wherever c is taken from":  # the first run is unlike all others
+            x[:1] += 1e4
+        case "a step":
+            cells[cells.size // 3 :] += 100
+        case "far from the first values":
+            cells[16:] = 1e4 + 1e-2 * cells[16:]
+        case "small":  # whose squares underflow
+            x = 1e-25 * x
+        case "partly small":
+            cells[: cells.size // 2] *= 1e-25
+        case "large":  # whose squares overflow
+            x = 1e25 * x
+    return x.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 1, 49), (40, 1, 50), (3, 1, 3136), (2, 1, 40_000), (9, 1, 196), (60, 1, 9)]
+)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "mean 1000",
+        "an outlier in front",
+        "outliers wherever c is taken from",
+        "a step",
+        "far from the first values",
+        "small",
+        "partly small",
+        "large",
+    ],
+)
+def test_rule_20_the_variance_of_float32_is_right_whatever_the_data(kind, shape):
+    """Within 1e-4 of itself, the bound of float32 lanes; where they are of no use doubles take over."""
+    x = hard_to_add_up(kind, shape)
+    _, mean, invstd = convkit.batch_norm_forward(x, eps=0.0)
+    wide = x.astype(np.float64)
+    truth = wide.var()
+    assert abs(1 / invstd[0] ** 2 - truth) <= 1e-4 * truth
+    assert abs(mean[0] - wide.mean()) <= 2e-5 * np.sqrt(truth)
+
+
 def test_values_of_1e30_do_not_overflow_in_float32():
     x = integers(16, 2, dtype="float32") * np.float32(1e30)
     y = convkit.batch_norm(x, None, None, training=True)

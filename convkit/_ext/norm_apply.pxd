@@ -30,21 +30,33 @@ cdef inline void coefficients(
     b[0] = <real> (bias - residue(mean, m[0])*slope)
 
 
+cdef enum:
+    # Vectors in a run from which on it pays to align those that are written: in shorter runs the
+    # number of steps would depend on the address, and be guessed wrongly.
+    LONG = 8
+
+
 # --- runs ----------------------------------------------------------------------------------
+
+
+cdef inline vec scaled(vec x, vec m, vec a, vec b) noexcept nogil:
+    return (x - m)*a + b
 
 
 cdef inline void scale_vectors(
     vec *y, const vec *x, Py_ssize_t n, const vec *m, const vec *a, const vec *b
 ) noexcept nogil:
-    """Of n elements, at least a vector; the first and the last one overlap their neighbours."""
+    """Of n elements, at least a vector; the last one overlaps its neighbour, in long runs the first too."""
     cdef vec vm = splat(m, 0), va = splat(a, 0), vb = splat(b, 0)
-    cdef Py_ssize_t i = to_aligned(y)
-    store(y, 0, (load(x, 0) - vm)*va + vb)
-    while i + lanes(x) <= n:
-        store(y, i, (load(x, i) - vm)*va + vb)
-        i += lanes(x)
+    cdef Py_ssize_t i = 0, V = lanes(x)
+    if n >= LONG*V:
+        store(y, 0, scaled(load(x, 0), vm, va, vb))
+        i = to_aligned(y)
+    while i + V <= n:
+        store(y, i, scaled(load(x, i), vm, va, vb))
+        i += V
     if i < n:
-        store(y, n - lanes(x), (load(x, n - lanes(x)) - vm)*va + vb)
+        store(y, n - V, scaled(load(x, n - V), vm, va, vb))
 
 
 cdef inline void scale_run(real *y, const real *x, Py_ssize_t n, real m, real a, real b) noexcept nogil:

@@ -12,25 +12,32 @@ would not sum to zero. With statistics that were given, k and e are no part of i
 """
 
 from convkit._ext.lane_sums cimport real
-from convkit._ext.norm_apply cimport residue
+from convkit._ext.norm_apply cimport LONG, residue
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
 from convkit._ext.streaming cimport LINE, stream_line, to_aligned, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf
 
 
+cdef inline vec gradient(vec dy, vec x, vec m, vec r, vec a, vec k, vec e) noexcept nogil:
+    return dy*a - ((x - m)*r*k + e)
+
+
 cdef inline void gradient_vectors(
-    vec *dx, const vec *dy, const vec *x, Py_ssize_t n, const vec *m, const vec *r, const vec *a,
-    const vec *k, const vec *e
+    vec *dx, const vec *dy, const vec *x, Py_ssize_t n, const vec *mean, const vec *invstd, const vec *slope,
+    const vec *kappa, const vec *shift
 ) noexcept nogil:
-    """Of n elements, at least a vector; the first and the last one overlap their neighbours."""
-    cdef vec vm = splat(m, 0), vr = splat(r, 0), va = splat(a, 0), vk = splat(k, 0), ve = splat(e, 0)
-    cdef Py_ssize_t i = to_aligned(dx)
-    store(dx, 0, load(dy, 0)*va - ((load(x, 0) - vm)*vr*vk + ve))
-    while i < n:
-        if i + lanes(x) > n:
-            i = n - lanes(x)
-        store(dx, i, load(dy, i)*va - ((load(x, i) - vm)*vr*vk + ve))
-        i += lanes(x)
+    """Of n elements, at least a vector; the last one overlaps its neighbour, in long runs the first too."""
+    cdef vec m = splat(mean, 0), r = splat(invstd, 0), a = splat(slope, 0), k = splat(kappa, 0)
+    cdef vec e = splat(shift, 0)
+    cdef Py_ssize_t i = 0, V = lanes(x)
+    if n >= LONG*V:
+        store(dx, 0, gradient(load(dy, 0), load(x, 0), m, r, a, k, e))
+        i = to_aligned(dx)
+    while i + V <= n:
+        store(dx, i, gradient(load(dy, i), load(x, i), m, r, a, k, e))
+        i += V
+    if i < n:
+        store(dx, n - V, gradient(load(dy, n - V), load(x, n - V), m, r, a, k, e))
 
 
 cdef inline void gradient_run(

@@ -21,7 +21,7 @@ from convkit._ext cimport contract
 from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_apply cimport scale_block
 from convkit._ext.norm_moments cimport block_moments, combined, moments, strip_moments
-from convkit._ext.norm_plan cimport COLUMNS, block, ceil_div, chunk_of, norm, plan
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, backwards, block, ceil_div, chunk_of, norm, plan
 from convkit._ext.streaming cimport stream_end, worth_streaming
 from convkit._ext.threads cimport threads_for
 
@@ -66,8 +66,8 @@ cdef void normalize_strip(
     cdef Py_ssize_t k
     strip_moments(m, x, s, g0, g1)
     finish(mean + g0, var + g0, invstd, m, g1 - g0, eps)
-    for k in range(s.chunks - 1, -1, -1):  # what was read last may still be in the cache
-        scale_chunk(y, x, mean + g0, invstd, weight, bias, s, chunk_of(s, g0, g1, k), streaming)
+    for k in range(s.chunks):  # from the last run back: what was read last may still be in the cache
+        scale_chunk(y, x, mean + g0, invstd, weight, bias, s, chunk_of(s, g0, g1, backwards(s, k)), streaming)
 
 
 cdef void normalize_chunks(
@@ -84,7 +84,7 @@ cdef void normalize_chunks(
             m[i] = combined(m[i], m[k*width + i])
     finish(mean + g0, var + g0, invstd, m, width, eps)
     for k in prange(s.chunks, schedule="static", num_threads=threads):
-        scale_chunk(y, x, mean + g0, invstd, weight, bias, s, chunk_of(s, g0, g1, k), streaming)
+        scale_chunk(y, x, mean + g0, invstd, weight, bias, s, chunk_of(s, g0, g1, backwards(s, k)), streaming)
 
 
 cdef void normalize_some(
@@ -149,11 +149,16 @@ cdef void given_block(
 cdef norm plan_given(
     Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W, Py_ssize_t itemsize
 ) noexcept nogil:
-    """With nothing to sum, long runs are chunks of their own, to follow memory from run to run."""
+    """With nothing to sum, long runs are chunks of their own, to follow memory from run to run.
+
+    Of short runs more lie side by side, for the same reason: the first lines of each stretch come late.
+    """
     cdef norm s = plan(N, G, P, S, W, itemsize)
     if s.L >= 1024:
         s.rows = 1
         s.chunks = N*s.pieces
+    elif s.L >= SHORT:
+        s.width = max(s.width, min(<Py_ssize_t> WIDTH, G//4))
     return s
 
 

@@ -19,7 +19,7 @@ from libc.stdlib cimport free, malloc
 from convkit._ext cimport contract
 from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_gradient cimport gradient_block, gradient_given
-from convkit._ext.norm_plan cimport COLUMNS, SHORT, block, ceil_div, chunk_of, norm, plan
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, backwards, block, ceil_div, chunk_of, norm, plan
 from convkit._ext.norm_products cimport chunk_products, chunk_products_of_columns
 from convkit._ext.norm_shared cimport (
     chunk_products_shared, close_parts, first_strip, no_parts, on_whole_planes, open_parts, part_of, parts,
@@ -92,9 +92,9 @@ cdef void backward_strip(
         for i in range(2*(g1 - g0)):
             sums[i] += more[i]
     use_sums(sums, dweight, dbias, weight, invstd, s, g0, g1)
-    for k in range(s.chunks - 1, -1, -1):  # what was read last may still be in the cache
+    for k in range(s.chunks):
         gradient_of_chunk(
-            dx, dy, x, mean, invstd, weight, sums, s, chunk_of(s, g0, g1, k), given, streaming)
+            dx, dy, x, mean, invstd, weight, sums, s, chunk_of(s, g0, g1, backwards(s, k)), given, streaming)
 
 
 cdef void backward_chunks(
@@ -117,7 +117,7 @@ cdef void backward_chunks(
     use_sums(sums, dweight, dbias, weight, invstd, s, g0, g1)
     for k in prange(s.chunks, schedule="static", num_threads=threads):
         gradient_of_chunk(
-            dx, dy, x, mean, invstd, weight, sums, s, chunk_of(s, g0, g1, k), given, streaming)
+            dx, dy, x, mean, invstd, weight, sums, s, chunk_of(s, g0, g1, backwards(s, k)), given, streaming)
 
 
 cdef void backward_part(

@@ -7,8 +7,9 @@ The one change: as many sums side by side as a register has lanes, and both in o
     d = x - x_first        mean = x_first + sum(d)/M        M*var = sum(d^2) - sum(d)^2/M
 
 taken chunk by chunk and combined by Chan's formula: norm_moments.pxd has the arithmetic, and why it
-loses no digits. All statistics come first, then all outputs: eight operations an element, and 12 bytes of
-float32. Expect twice the speed, since the sums now take next to no time, and the other half is as it was.
+loses no digits (of float32, sums in float lanes come first: norm_float_moments.pxd). All statistics come
+first, then all outputs: eight operations an element, and 12 bytes of float32. Expect twice the speed,
+since the sums now take next to no time, and the other half is as it was.
 
 What limits it
 --------------
