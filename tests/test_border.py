@@ -82,7 +82,8 @@ def test_what_was_asked_before_is_recalled_by_values_and_types(recalled):
 def test_no_more_than_many_results_are_kept():
     ask = border.recalled(lambda n: (n, object()))
     first = ask(0)
-    assert all(ask(n)[0] == n for n in range(1, 1024)) and ask(0) is first
+    assert all(ask(n)[0] == n for n in range(1, 1024))
+    assert ask(0) is first
     ask(1024)
     assert ask(0) is not first
 

@@ -107,7 +107,7 @@ cdef class Recalled:
             if same_types(args, <tuple> as_before[0]):
                 return as_before[1]
         result = self.make(*args)
-        if has_hash and self.worth_keeping(result):
+        if has_hash and found == NULL and self.worth_keeping(result):  # the first of equals is kept
             if len(self.kept) >= MANY:
                 self.kept.clear()
             self.kept[args] = (args, result)
