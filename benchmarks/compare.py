@@ -7,7 +7,8 @@
     python benchmarks/compare.py overhead
 
 The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``. What a second
-thread brings is ``conv --peer cython --peer-threads 1 --threads 2``.
+thread brings is ``conv --peer cython --peer-threads 1 --threads 2``. ``streaming --peer channels_last`` is
+PyTorch with a pixel's channels side by side in memory, which its pooling is faster on.
 Ratios are the peer's time over convkit's, from calls that alternate in one run: above 1, convkit is
 faster. A share is of what this machine can do at most, measured in the same run. Every result is
 compared with the float64 reference before anything is timed; a wrong one ends the run.
@@ -352,7 +353,7 @@ def _cpuinfo() -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=["conv", "ladder", "ladder_streaming", "streaming", "overhead"])
-    parser.add_argument("--peer", choices=["torch", "onednn", *BACKENDS], default="torch")
+    parser.add_argument("--peer", choices=["torch", "onednn", "channels_last", *BACKENDS], default="torch")
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (1)")
     parser.add_argument(
         "--peer-threads", type=int, help="conv: threads of the peer, if others than convkit's"
@@ -371,6 +372,8 @@ def main() -> int:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     args = parser.parse_args()
+    if args.peer == "channels_last" and args.what != "streaming":
+        parser.error("--peer channels_last is for streaming")
     if args.peer_threads and args.what != "conv":
         parser.error("--peer-threads is for conv")
     if args.cpu_time and (args.what != "conv" or args.threads > 1):

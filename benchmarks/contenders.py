@@ -186,8 +186,11 @@ def _our_norm(
 # --- PyTorch -------------------------------------------------------------------------------
 
 
-def torch_peer(case: Case, threads: int, onednn: bool = False) -> Contender:
-    """Return PyTorch's call; with `onednn`, oneDNN's convolution itself."""
+def torch_peer(case: Case, threads: int, onednn: bool = False, channels_last: bool = False) -> Contender:
+    """Return PyTorch's call; with `onednn`, oneDNN's convolution itself.
+
+    With `channels_last` an x that streams lies in memory with a pixel's channels side by side.
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -203,15 +206,16 @@ def torch_peer(case: Case, threads: int, onednn: bool = False) -> Contender:
         if onednn:
             return lambda: torch.mkldnn_convolution(x, w, None, padding, stride, [1, 1], groups)
         return lambda: torch.nn.functional.conv2d(x, w, None, stride, padding, 1, groups)
-    return _torch_stream(case)
+    return _torch_stream(case, torch.channels_last if channels_last else torch.contiguous_format)
 
 
-def _torch_stream(case: StreamCase) -> Contender:
+def _torch_stream(case: StreamCase, memory_format: Any) -> Contender:
     import torch
     from torch.nn import functional
 
     array, scale = case.arrays()
-    x, weight, bias = torch.from_numpy(array), *map(torch.from_numpy, scale)
+    x, weight, bias = map(torch.from_numpy, (array, *scale))
+    x = x.contiguous(memory_format=memory_format)
     op, _, variant = case.op.partition(" ")
     if op in ("avg_pool2d", "max_pool2d"):
         k, s, p = POOLS[variant]

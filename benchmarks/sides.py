@@ -24,12 +24,12 @@ from convkit.registry import BACKENDS
 
 
 def contender(side: str, case: Case, threads: int, how: dict[str, str]) -> Contender:
-    """Return the call of a side: ``convkit``, another backend of it, ``torch`` or ``onednn``."""
+    """Return the call of a side: ``convkit``, another backend of it, or PyTorch's, in three ways."""
     if side == "convkit":
         return ours(case, threads, **how)
     if side in BACKENDS:
         return ours(case, threads, backend=side)
-    return torch_peer(case, threads, onednn=side == "onednn")
+    return torch_peer(case, threads, onednn=side == "onednn", channels_last=side == "channels_last")
 
 
 SPREAD_OUT = 0.03  # seconds of calls until the threads of a side run on cores of their own

@@ -108,6 +108,16 @@ def spread(kernel: Kernel) -> str | None:
     return None if kernel.exact else kernel.algorithm
 
 
+def spread_of_reals(kernel: Kernel) -> str | None:
+    """Return the same for numbers whose sums are rounded: float32 lanes are exact on small integers only."""
+    in_float_lanes = (kernel.op, kernel.backend) == ("normalize", "cython") and kernel.algorithm in (
+        "lanes",
+        "fused",
+        "direct",
+    )
+    return "float_lanes" if in_float_lanes else spread(kernel)
+
+
 def serves(kernel: Kernel, case: Case) -> bool:
     """Tell whether a kernel can compute a case: some convolutions need a certain layer."""
     if kernel.serves is None:

@@ -42,16 +42,16 @@ def normalize_magnitudes(op, outputs, inputs, kind):
     mean = x.mean(axis=(0, 2, 3), keepdims=True)
     var = np.square(x - mean).mean(axis=(0, 2, 3), keepdims=True)
     # A kernel may round the mean to x's dtype before it subtracts; integer means survive that.
-    spread = np.abs(x - mean) + (np.abs(mean) if kind in ("reals", "welford") else 0.0)
+    spread = np.abs(x - mean) + (np.abs(mean) if kind in ("reals", "welford", "float_lanes") else 0.0)
     if kind == "welford":  # which rounds the mean, in double, as often as there are numbers
         spread *= 1 + x.size // G * np.finfo("float64").eps / np.finfo(outputs[0].dtype).eps
     y = spread / np.sqrt(var + eps) * np.abs(weight)[rows, :, None] + np.abs(bias)[rows, :, None]
     if kind == "welford":
         var += np.abs(mean) * np.sqrt(var)
     center, var = np.abs(x).mean(axis=(0, 2, 3)), var.ravel()
-    if kind == "reals" and outputs[0].dtype == np.float32:
-        # Sums in float32 lanes: norm_float_moments.pxd has both bounds, here for few numbers too, and in
-        # units of what kernel_cases allows a sum of M doubles.
+    if kind == "float_lanes" and outputs[0].dtype == np.float32:
+        # norm_float_moments.pxd has both bounds, here for few numbers too, and in units of what
+        # kernel_cases allows a sum of M doubles.
         M = x.size // G
         unit = np.finfo("float32").eps / np.finfo("float64").eps / (M + 3)
         center, var = center + min(M + 3, 140) * unit * np.sqrt(var), var + min(M + 3, 770) * unit * var

@@ -95,6 +95,7 @@ def test_with_more_threads_each_side_is_a_process(case):
     ("arguments", "message"),
     [
         (("streaming", "--peer-threads", 1), "--peer-threads is for conv"),
+        (("conv", "--peer", "channels_last"), "--peer channels_last is for streaming"),
         (("conv", "--cpu-time", "--threads", 2), "--cpu-time is for conv on one thread"),
     ],
 )

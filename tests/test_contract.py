@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from comparator import assert_bits, assert_close, assert_equal
 from device import SIMULATED, affordable, on_device
-from kernel_cases import CASES, Arguments, serves, spread
+from kernel_cases import CASES, Arguments, serves, spread, spread_of_reals
 
 from convkit import dispatch, num_threads
 
@@ -200,7 +200,7 @@ def test_integers_come_out_exact(kernel, case, dtype):
     simulated=["float64"],
 )
 def test_reals_come_out_within_their_rounding(kernel, case, dtype):
-    arguments = case.arguments(dtype, "reals", spread(kernel))
+    arguments = case.arguments(dtype, "reals", spread_of_reals(kernel))
     assert_outputs(run(load(kernel), arguments), run(reference(case.op), arguments), arguments.bounds)
 
 

@@ -2,8 +2,9 @@
 
     y[p, oh, ow] = sum of x[p, h0:h1, w0:w1] / (h_divisor * w_divisor)
 
-Bound by memory where windows are small: each input is read once, each output written once, and the
-separable sum needs (KH - 1) + (KW - 1) additions an output and not KH*KW. Four ways:
+Bound by memory where windows are small and the array exceeds the caches, inside them by shuffles and
+edges: each input is read once, each output written once, and the separable sum needs, at stride 1,
+(KH - 1) + (KW - 1) additions an output and not KH*KW. Four ways:
 
 - in registers, for the interior of rows with common windows (:mod:`pool_registers`), where sums
   are in the arrays' precision, with the error bound given there; edge outputs are added one by one;

@@ -2,7 +2,7 @@
 
     out[r, p] = start[r] + sum over k of  w[r, k] * x[off[k] + p]
 
-Every convolution here is calls of it. ``off`` is the offset table: where, counted in elements from
+From rung three on, every convolution but the depthwise ones is calls of it. ``off`` is the offset table: where, counted in elements from
 x, the tile's first pixel finds its factor for term k, which is one input channel and one tap. A term
 costs 8 broadcasts and 3 loads for 8x3 multiply-adds of whole vectors. A multiply-add takes 4 cycles and
 two start in each, so 8 sums would keep the core busy; 24 are plenty, and none waits for the one before

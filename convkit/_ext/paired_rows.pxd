@@ -1,6 +1,6 @@
 """Rows of im2col and col2im at stride 2, longer than a vector.
 
-Every second cell of a row is picked from two vectors by one shuffle. The other way, cells of x at even
+Every second cell of a row is picked from two vectors by one shuffle. Back, in col2im, cells of x at even
 padded columns get sums through the taps kw with an even kw*DW, and those at odd ones through the others:
 two *phases*, of which cell j is reached by output j - kw*DW//2. Both are summed in registers, tap by
 tap, and the two vectors of sums interleaved into two vectors of x. Ends of rows are made cell by cell.

@@ -10,7 +10,7 @@ What limited the direct kernel: it runs near the multiply-add peak, 2*9*IC FLOPs
 output costs 36/16 multiply-adds an input channel instead of 9, on the same microkernel, whose offset
 table now steps from one channel's tiles to the next; the 36 planes are 36 small matrix products. The
 transforms cost about 9 operations for each input, and their traffic: V is 2.25 times as large as x,
-and U 4 times as large as w. With 64 to 256 channels the products, at the peak, would be 40 to 50 % of the
+and U 4 times as large as w. With 64 to 256 channels the products, at the peak, would be 40 to 60 % of the
 time; the rest is transforms, and what small products lose.
 
 Few tiles: V of all of them is made first, and each block of filters is transformed when its turn

@@ -4,8 +4,8 @@
     along[i]     down[i] to down[i + KW-1], added (or compared)
     y[oh, ow]    along[oh*SH*IW + ow*SW]
 
-A row of 7 cells does not fill a register, but the whole plane is three of them, on which all windows
-begin at once. Most of those lie across the end of a row, or between the ones that a stride asks for;
+A row of 7 cells does not fill a register, but the plane of 49 is three of them and a cell, on which all
+windows begin at once. Most of those lie across the end of a row, or between the ones that a stride asks for;
 a shuffle with a table of lanes, made once a task, leaves them out. All windows must have one size and lie
 at one distance; sums have the roundings of ``pool_registers``.
 

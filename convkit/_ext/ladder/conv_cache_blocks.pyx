@@ -4,9 +4,9 @@ What limited rung six
 ---------------------
 Memory traffic, where planes exceed the L2 cache: every 8 output channels read all of them again. With each
 cell that is read so, a 1x1 window does 16 FLOPs, 4 for each byte; at 64 FLOPs a cycle that is
-16 bytes a cycle from beyond L2, and such a core was seen to copy some 12. (A 3x3 window does 36 FLOPs
-for each byte, and asks for 1.8 bytes a cycle.) And the weights of 8 channels, which each tile reads
-again, exceed L1 when there are many terms.
+16 bytes a cycle from beyond L2, which is more than came. (A 3x3 window does 36 FLOPs for each byte, and
+asks for 1.8 bytes a cycle.) And the weights of 8 channels, which each tile reads again, exceed L1 when
+there are many terms.
 
 The change
 ----------

@@ -15,10 +15,11 @@ What to expect
 --------------
 For each multiply-add, load a cell and a total and store the total: 12 bytes for 2 FLOPs. Every tap
 sweeps over a plane of x and one of y. Two of 56x56, 12.5 KB each, stay in an L1 cache of 48 KiB; larger
-ones come from L2. (A 1x1 window sweeps over a plane of x once for each output channel, and finds it in L2.)
+ones come from L2. (A 1x1 window sweeps over a plane of x once for each output channel, and finds it in L2
+only if all planes fit there together.)
 Loads and stores, not multiplications, are what the core does now: at best half of its multiply-adds,
 were rows endless. On short rows it does far less: a row of 56 needs 56/32 cycles for its multiply-adds
-and several times as many to begin and to end. With a stride, the cells that a vector needs lie apart, and
+and some fifteen times as many to begin and to end. With a stride, the cells that a vector needs lie apart, and
 it is put together from several loads.
 """
 

@@ -34,7 +34,7 @@ cdef void in_lanes(
 ) noexcept nogil:
     cdef norm s = plan(N, G, P, S, W, sizeof(real))
     cdef moments m[COLUMNS]
-    cdef Py_ssize_t n, g, p, cell, L = P*S
+    cdef Py_ssize_t n, g, p, cell, i, row
     cdef double d, invstd
     for g in range(G):
         strip_moments(m, x, &s, g, g + 1)
@@ -43,10 +43,12 @@ cdef void in_lanes(
     for g in range(G):
         invstd = 1/sqrt(var[g] + eps)
         for n in range(N):
-            for cell in range(L):
-                p = g % W*P + cell//S
-                d = x[(n*G + g)*L + cell] - mean[g]
-                y[(n*G + g)*L + cell] = <real> (d*invstd*weight[p] + bias[p])
+            for p in range(P):
+                i = ((n*G + g)*P + p)*S
+                row = g % W*P + p
+                for cell in range(S):
+                    d = x[i + cell] - mean[g]
+                    y[i + cell] = <real> (d*invstd*weight[row] + bias[row])
 
 
 # --- from C --------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
 What limits it
 --------------
 Arithmetic. A cell is read and added once for each window that it is in: KH*KW additions an output, 9
-for a 3x3 window and 225 for 15x15, and each waits for the one before, 3 or 4 cycles. Memory is idle:
+for a 3x3 window and 225 for 15x15, and each waits for the one before, 2 to 4 cycles. Memory is idle:
 4 bytes an output and, at stride S, 4*S*S bytes of input could be moved in a cycle or two.
 The sum is in the arrays' precision, with KH*KW - 1 roundings.
 """

@@ -5,7 +5,7 @@
 What limits it
 --------------
 Nine operations an element (two, three and four in the three passes), one after the other. The two sums
-are chains: each addition waits some three cycles for the one before, in which the core could do 16 of
+are chains: each addition waits 2 to 4 cycles for the one before, in which the core could do 16 of
 them side by side in as many lanes. Memory is read three times and written once, 16 bytes an element
 in float32, and is idle most of the time. Values are counted from the first one, so that equal values
 differ from their mean by exactly 0, and sums are doubles.
