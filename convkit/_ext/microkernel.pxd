@@ -2,11 +2,12 @@
 
     out[r, p] = start[r] + sum over k of  w[r, k] * x[off[k] + p]
 
-From rung three on, every convolution but the depthwise ones is calls of it. ``off`` is the offset table: where, counted in elements from
-x, the tile's first pixel finds its factor for term k, which is one input channel and one tap. A term
-costs 8 broadcasts and 3 loads for 8x3 multiply-adds of whole vectors. A multiply-add takes 4 cycles and
-two start in each, so 8 sums would keep the core busy; 24 are plenty, and none waits for the one before
-it. 11 loads in 12 cycles, of 24 that were possible, leave half of the load ports' time free.
+From rung three on, every convolution but the depthwise ones is calls of it. ``off`` is the offset table:
+where, counted in elements from x, the tile's first pixel finds its factor for term k, which is one input
+channel and one tap. A term costs 8 broadcasts and 3 loads for 8x3 multiply-adds of whole vectors. A
+multiply-add takes 4 cycles and two start in each, so 8 sums would keep the core busy; 24 are plenty, and
+none waits for the one before it. 11 loads in 12 cycles, of 24 that were possible, leave half of the load
+ports' time free.
 
 ``tile`` has pixels in its vectors. ``dots`` is its twin for a few left-over pixels: there k runs along
 the vectors, since a row of weights lies in one piece, and so does a pixel's column once gathered.

@@ -28,7 +28,7 @@ LOOKUP = "avx512f" in FEATURES or "avx2" in FEATURES
 
 @inner
 def has_lookup(a):
-    """Tell whether a register of a's type has 8 lanes or more and is shuffled by a table in an instruction or two."""
+    """Tell whether registers of a's type have 8 lanes or more, and are shuffled by a table at once."""
     return LOOKUP and width(a) >= 8
 
 

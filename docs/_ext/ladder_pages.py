@@ -67,7 +67,9 @@ class Ladder:
         }
         if below is not None:
             ratios = [self.ms(below, layer) / self.ms(rung, layer) for layer in self.layers]
-            rows[f"times as fast as `{below}`"] = [f"{ratio:.1f}" if ratio >= 2 else f"{ratio:.2f}" for ratio in ratios]
+            rows[f"times as fast as `{below}`"] = [
+                f"{ratio:.1f}" if ratio >= 2 else f"{ratio:.2f}" for ratio in ratios
+            ]
         for name, cells in rows.items():
             print(f"| {name} | {' | '.join(cells)} |")
 

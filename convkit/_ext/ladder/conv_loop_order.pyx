@@ -19,8 +19,8 @@ ones come from L2. (A 1x1 window sweeps over a plane of x once for each output c
 only if all planes fit there together.)
 Loads and stores, not multiplications, are what the core does now: at best half of its multiply-adds,
 were rows endless. On short rows it does far less: a row of 56 needs 56/32 cycles for its multiply-adds
-and some fifteen times as many to begin and to end. With a stride, the cells that a vector needs lie apart, and
-it is put together from several loads.
+and some fifteen times as many to begin and to end. With a stride, the cells that a vector needs lie
+apart, and it is put together from several loads.
 """
 
 cimport numpy as cnp

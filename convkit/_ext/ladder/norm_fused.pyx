@@ -1,15 +1,16 @@
 """Normalisation: a run's constants in three numbers, and the output while x is in the cache.
 
-What limited `lanes`: the pass that writes, with its division, its index and its conversions for each
-element.
+What limited `lanes`: the pass that writes, with its conversions to double and back, and with x coming
+from memory again.
 
-The one change: that pass has vectors too, and nothing to compute that a whole run has in common,
+The one change: that pass comes while x is in the cache, and stays in x's own precision, since all that a
+run has in common is computed before,
 
     y = (x - m)*a + b: one subtraction and one fused multiply-add in place of four operations
 
 norm_apply.pxd says how m, a and b keep the digits. A few statistics at a time are finished, output
 and all, before the next are begun, so that x comes from memory once: seven operations an element (four
-for the sums, three for the output), and 8 bytes of float32 instead of 12. Expect ten times the speed.
+for the sums, three for the output), and 8 bytes of float32 instead of 12. Expect half as much speed again.
 
 What limits it
 --------------

@@ -9,12 +9,13 @@ distance from the old mean times its distance from the new one (Welford, 1962)::
 
 x is read twice and not three times, 12 bytes an element in float32, and no digits are lost, since every
 distance is from a mean. It is the formula for numbers that come one by one and are not kept. Expect
-half of the speed, not more of it.
+less than half of the speed, not more of it.
 
 What limits it
 --------------
 One long chain. The next mean waits for a subtraction, a division and an addition, some 20 cycles an element
-where each sum of `two_passes` waited for one addition. Memory, which this rung relieves, was not what limited it.
+where each sum of `two_passes` waited for one addition. Memory, which this rung relieves, was not what
+limited it.
 """
 
 cimport numpy as cnp

@@ -18,9 +18,10 @@ A third of the speed, not more of it.
 What limits it
 --------------
 One long chain. The next mean waits for a subtraction, a division and an addition, some 20 cycles an element
-where each sum of `two_passes` waited for one addition. Memory, which this rung relieves, was not what limited it. The
-production kernel, the next rung, adds in lanes and divides once a chunk, combines chunks by Chan's
-formula, which is Welford's for two sets of numbers, and writes while the elements lie in the cache.
+where each sum of `two_passes` waited for one addition. Memory, which this rung relieves, was not what
+limited it. The production kernel, the next rung, adds in lanes and divides once a chunk, combines
+chunks by Chan's formula, which is Welford's for two sets of numbers, and writes while the elements lie in
+the cache.
 """
 
 from __future__ import annotations
