@@ -145,7 +145,8 @@ def conv_row(case: ConvCase, peer: Any, ours: Any, peak: float, args: argparse.N
     bound = REORDERED if args.algorithm == "auto" or case.backward else WINOGRAD
     error = check_conv(f"convkit, {case.layer.name}", ours.load(case), truth, bound)
     check_conv(f"{args.peer}, {case.layer.name}", peer.load(case), truth, WINOGRAD)
-    turns = take_turns(peer.time, ours.time, args.turns, least=LEAST[args.threads > 1])
+    alone = max(args.threads, args.peer_threads or 1) == 1
+    turns = take_turns(peer.time, ours.time, args.turns, least=LEAST[not alone])
     x, w, dy = case.arrays()
     flops = conv_work(x.shape, w.shape, dy.shape).flops * (2 if case.backward else 1)
     speed = flops / median(turns.b)
@@ -376,7 +377,9 @@ def main() -> int:
         parser.error("--peer channels_last is for streaming")
     if args.peer_threads and args.what != "conv":
         parser.error("--peer-threads is for conv")
-    if args.cpu_time and (args.what != "conv" or args.threads > 1):
+    if args.peer_threads is not None and args.peer_threads < 1:
+        parser.error("--peer-threads must be at least 1")
+    if args.cpu_time and (args.what != "conv" or max(args.threads, args.peer_threads or 1) > 1):
         parser.error("--cpu-time is for conv on one thread: with more, threads also wait for one another")
     tables = {
         "conv": compare_conv,

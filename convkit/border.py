@@ -6,7 +6,7 @@ Both do the same; the compiled ones save a small batch norm some five microsecon
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from math import prod
 from typing import Any, TypeVar
 
@@ -109,9 +109,26 @@ def recalled(make: F) -> F:
     """Recall what `make` returned for just these arguments, of the same types: a faster `remembered`.
 
     It is for functions of positional arguments. What a caller wrote is looked up as it stands, before
-    anything is made of it, for a small call has no time for more.
+    anything is made of it, for a small call has no time for more. Only numbers, strings and tuples of these
+    are looked up: anything else may change.
     """
-    return remembered(make)  # type: ignore[return-value]
+    kept = remembered(lambda types, *args: make(*args))
+
+    @wraps(make)
+    def recall(*args: Any) -> Any:
+        types = _types_of(args)
+        return make(*args) if types is None else kept(types, *args)
+
+    recall.cache_clear = kept.cache_clear  # type: ignore[attr-defined]
+    return recall  # type: ignore[return-value]
+
+
+def _types_of(value: Any) -> Any:
+    """Return the type of a number, a string or None, of a tuple also those of its values; else None."""
+    if not isinstance(value, tuple):
+        return type(value) if value is None or type(value) in (int, bool, float, str) else None
+    types = [_types_of(v) for v in value]
+    return None if None in types else (type(value), *types)
 
 
 def doubles(v: np.ndarray) -> np.ndarray:
@@ -150,6 +167,7 @@ def move(running: np.ndarray, batch: np.ndarray, factor: float, scale: float) ->
 in_numpy = {
     f.__name__: f
     for f in (
+        recalled,
         is_operand,
         is_vector,
         vector_seen,

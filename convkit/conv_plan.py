@@ -91,6 +91,8 @@ def conv_plan(
     out = tuple(geometry.conv_output_size(n, k, s_, d_, *p_) for n, k, s_, d_, p_ in axes)
     y_shape = geometry.check_allocation((*x_shape[: -rank - 1], out_channels, *out), 4)
     tables = tuple(geometry.index_table(n, *p_, padding_mode) for n, p_ in zip(size, p, strict=True))
+    # A stride beyond the padded size means nothing, and one near 2^63 would overflow in a kernel.
+    s = tuple(min(s_, n + sum(p_)) for s_, n, p_ in zip(s, size, p, strict=True))
     return _lifted(x_shape, w_shape, y_shape, rank, tables, s, d)
 
 

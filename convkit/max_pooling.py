@@ -238,7 +238,8 @@ def max_backward(
     else:
         indices = given_indices(indices, plan)
         kernel = pick("max_pool2d_backward", backend, algorithm)
-        if not (chosen := last_call()) or not chosen.checks_indices:
+        # A kernel that checks while it scatters may have written by then: no matter in an array of our own.
+        if out is not None or not (chosen := last_call()) or not chosen.checks_indices:
             check_range(indices, prod(plan.x[1:]))
     grad_x = output(shape, grad_y.dtype, out, (grad_y, indices))
     if grad_x.size:

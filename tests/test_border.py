@@ -1,10 +1,11 @@
 """Questions to small arrays: the compiled answers are those of NumPy."""
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 
 from convkit import _ext, border
-from convkit.geometry import remembered
 
 compiled = _ext.compiled("border")
 pytestmark = pytest.mark.skipif(compiled is None, reason="not compiled")
@@ -58,7 +59,12 @@ def test_is_key(value):
     assert compiled.is_key(value) == border.in_numpy["is_key"](value)
 
 
-@pytest.mark.parametrize("recalled", [border.recalled, remembered], ids=["compiled", "in Python"])
+both = pytest.mark.parametrize(
+    "recalled", [border.recalled, border.in_numpy["recalled"]], ids=["C", "Python"]
+)
+
+
+@both
 def test_what_was_asked_before_is_recalled_by_values_and_types(recalled):
     asked = []
 
@@ -75,6 +81,9 @@ def test_what_was_asked_before_is_recalled_by_values_and_types(recalled):
     assert ask("small", (1, 2), 0) is first
     assert ask("large") is not ask("large")  # tables that would fill the memory
     assert ask("small", [1, 2]) is not ask("small", [1, 2])  # no hash
+    changing = type("Changing", (), {"__index__": lambda self: 2})()
+    assert ask("small", changing) is not ask("small", changing)  # a hash, and whatever value it has then
+    assert ask("small", (changing, 1)) is not ask("small", (changing, 1))
     ask.cache_clear()
     assert ask("small", (1, 2), 0) is not first
 
@@ -88,9 +97,14 @@ def test_no_more_than_many_results_are_kept():
     assert ask(0) is not first
 
 
-def test_equal_options_of_another_type_inside_a_tuple_are_asked_anew():
-    ask = border.recalled(lambda option: (option, object()))
+@both
+def test_equal_options_of_another_type_inside_a_tuple_are_asked_anew(recalled):
+    ask = recalled(lambda option: (option, object()))
     assert ask((1, 0)) is not ask((True, 0))
+    pair = namedtuple("pair", "h w")
+    assert ask(pair(1, 0)) is not ask(pair(1, False))
+    assert ask(pair(1, 0)) is not ask((1, 0))
+    assert ask(pair(1, 0)) is ask(pair(1, 0))
 
 
 def test_seen():

@@ -97,6 +97,8 @@ def test_with_more_threads_each_side_is_a_process(case):
         (("streaming", "--peer-threads", 1), "--peer-threads is for conv"),
         (("conv", "--peer", "channels_last"), "--peer channels_last is for streaming"),
         (("conv", "--cpu-time", "--threads", 2), "--cpu-time is for conv on one thread"),
+        (("conv", "--cpu-time", "--peer-threads", 2), "--cpu-time is for conv on one thread"),
+        (("conv", "--peer-threads", 0), "--peer-threads must be at least 1"),
     ],
 )
 def test_options_that_do_not_fit(arguments, message, monkeypatch, capsys):

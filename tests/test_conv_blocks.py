@@ -40,6 +40,9 @@ CASES = {
     "shared panels of tables": Case(
         (1, 32, 26, 26), (7, 32, 3, 3), {"padding": 5, "padding_mode": "reflect"}
     ),
+    "groups whose sums do not fit together": Case(
+        (1, 8, 203, 203), (128, 1, 3, 3), {"stride": 2, "groups": 8}
+    ),
     "as many images as threads": Case((4, 24, 14, 14), (16, 24, 3, 3), SAME),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -71,13 +71,23 @@ def is_key(value):
     return True
 
 
+cdef bint is_plain(value):
+    """Tell whether a value, or each in a tuple of any kind, is of a type that cannot change."""
+    if isinstance(value, tuple):
+        for v in <tuple> value:
+            if not is_plain(v):
+                return False
+        return True
+    return value is None or type(value) in (int, bool, float, str)
+
+
 cdef bint same_types(tuple a, tuple b):
     """Tell whether equal tuples hold values of the same types: 1, 1.0 and True are equal."""
     cdef Py_ssize_t i
     for i in range(len(a)):
         if type(a[i]) is not type(b[i]):
             return False
-        if type(a[i]) is tuple and not same_types(<tuple> a[i], <tuple> b[i]):
+        if isinstance(a[i], tuple) and not same_types(<tuple> a[i], <tuple> b[i]):
             return False
     return True
 
@@ -85,8 +95,9 @@ cdef bint same_types(tuple a, tuple b):
 cdef class Recalled:
     """A function of positional arguments, whose results are recalled where all arguments are as before.
 
-    Arguments that have no hash, as an array has none, are handed on. Once there are MANY results, none
-    of which is large, all are forgotten.
+    Arguments of other types than numbers, strings and tuples of these are handed on: an array has no
+    hash, and other things may change. Once there are MANY results, none of which is large, all are
+    forgotten.
     """
 
     cdef object make, worth_keeping
@@ -97,17 +108,16 @@ cdef class Recalled:
 
     def __call__(self, *args):
         cdef PyObject *found = NULL
-        cdef bint has_hash = True
         try:
             found = PyDict_GetItemWithError(self.kept, args)
-        except TypeError:
-            has_hash = False
+        except TypeError:  # no hash
+            pass
         if found != NULL:
             as_before = <tuple> found
             if same_types(args, <tuple> as_before[0]):
                 return as_before[1]
         result = self.make(*args)
-        if has_hash and found == NULL and self.worth_keeping(result):  # the first of equals is kept
+        if found == NULL and is_plain(args) and self.worth_keeping(result):  # the first of equals is kept
             if len(self.kept) >= MANY:
                 self.kept.clear()
             self.kept[args] = (args, result)

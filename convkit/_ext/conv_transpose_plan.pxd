@@ -61,6 +61,8 @@ cdef inline work_plan make_work_plan(
     a.terms = OC
     if channels >= 2*IC and kernels >= 2*IC*OC:
         a.groups = min(min(channels//IC, kernels//(IC*OC)), parts_of(s.G, shares))
+        if not a.straight:  # groups whose sums do not fit together would be cut otherwise than one alone
+            a.groups = max(1, min(a.groups, SUMS_BYTES//size//((v.Q + 1)*(h.Q + 1)*IC)))
     else:
         a.parts = parts_of(tiles, channels//MR)
         a.terms = parts_of(OC, parts_of(OC, min(OC, max(kernels//(parts_of(tiles, a.parts)*MR), 1))))

@@ -32,7 +32,8 @@ cdef extern from *:
     #define CONVKIT_ONE_OF_FOUR(s, V, I, PAIR) \
         static inline V convkit_one_of_four_##s(V a, V b, V c, V d, V lane) { \
             I i = (I) lane, later = (i & PAIR) != 0, none = i < 0; \
-            I first = (I) convkit_choose_##s(a, b, lane), second = (I) convkit_choose_##s(c, d, lane); \
+            V in_pair = (V) (i & (PAIR - 1)); \
+            I first = (I) convkit_choose_##s(a, b, in_pair), second = (I) convkit_choose_##s(c, d, in_pair); \
             return (V) (((first & ~later) | (second & later)) & ~none); }
     CONVKIT_ONE_OF_FOUR(f, convkit_vf, convkit_vi, 2*convkit_w_f)
     CONVKIT_ONE_OF_FOUR(d, convkit_vd, convkit_vl, 2*convkit_w_d)

@@ -3,10 +3,10 @@
     y[n, s] = sum over c of x[n, c, s] / C          dx[n, c, s] = dy[n, s] / C
 
 Bound by memory. Channels are S cells apart, so a run of pixels is kept in a buffer while all channels
-are added to it, in double: the result is rounded twice, whatever C is. Four channels are added at a time, so
-the buffer is read and written a quarter as often. Where an image has few pixels, k channels lie side by
-side as one longer run; the k sums of a pixel are added at the end. Backward divides once a pixel and copies
-the quotients. Images and runs of pixels are shared among threads.
+are added to it, in double: float32 results are rounded twice, whatever C is. Four channels are added at a
+time, so the buffer is read and written a quarter as often. Where an image has few pixels, k channels lie
+side by side as one longer run; the k sums of a pixel are added at the end. Backward divides once a pixel
+and copies the quotients. Images and runs of pixels are shared among threads.
 """
 
 from __future__ import annotations

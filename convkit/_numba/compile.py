@@ -52,7 +52,7 @@ NAMES = {"f": "float32", "d": "float64"}
 """What NumPy calls its types; to ask a dtype takes three microseconds."""
 
 MUCH = 1 << 16
-"""Elements of a result, of which calls with fewer are never cut."""
+"""Elements of a result, of which calls with fewer are never cut, where elements are the work."""
 LONG = 1 << 25
 """Elements or multiply-adds of a piece of a long call, as `kernel` counts work: some 20 milliseconds."""
 
@@ -141,9 +141,7 @@ class Kernel:
         return f"<Numba kernel {self.__module__}.{self.op}>"
 
     def __call__(self, *arguments: Any) -> None:
-        if (
-            arguments[0].size < MUCH or self.op not in ARRAYS_OF_IMAGES
-        ):  # to count the work takes a microsecond
+        if self.op not in ARRAYS_OF_IMAGES or (self._work is _largest and arguments[0].size < MUCH):
             self._run(*arguments)
             return
         for piece in self.pieces(*arguments):
@@ -265,7 +263,8 @@ _loaded = time.time()
 
 def _source(path: Path) -> bytes:
     """Return what is in a file, if that is what Python has read: a program may run while it is edited."""
-    if path.stat().st_mtime > _loaded:
+    stat = path.stat()
+    if max(stat.st_mtime, stat.st_ctime) > _loaded:  # a copy may keep the first, but not the second
         raise RuntimeError(f"{path.name} may have changed since it was imported")
     return path.read_bytes()
 

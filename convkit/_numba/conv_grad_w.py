@@ -12,8 +12,8 @@ With fewer than 3 output channels a group (depthwise) a vector of them would be 
 products are taken along the pixels, and the lanes added up at the end.
 
 Threads share out the tasks: a group, some input and some output channels, and where the window is very
-large, some of its rows, so that planes and sums stay within bounds. Each sum is taken by one thread, in
-the order of images and pixels.
+large or much dilated, some of its rows, so that planes and sums stay within bounds. Each sum is taken by
+one thread, in the order of images and pixels.
 """
 
 from __future__ import annotations
@@ -66,12 +66,16 @@ def make_tasks(s, L, itemsize):
     """Choose the tasks, by the sizes alone."""
     IC, OC = s.IC // s.G, s.OC // s.G
     tap_rows = max(1, min(s.KH, TAPS // s.KW))
-    taps = tap_rows * s.KW
     v, h = make_axis(tap_rows, s.SH, s.DH, False), make_axis(s.KW, s.SW, s.DW, True)
     col_blocks = blocks_of(s.OW, PIXELS)
     cols = blocks_of(s.OW, col_blocks)
     row_blocks = blocks_of(s.OH, max(1, PIXELS // cols))
     p = lay_out(v, h, blocks_of(s.OH, row_blocks), cols)
+    while tap_rows > 1 and p.channel * itemsize > CELLS_BYTES:  # dilated taps are many rows apart
+        tap_rows = (tap_rows + 1) // 2
+        v = make_axis(tap_rows, s.SH, s.DH, False)
+        p = lay_out(v, h, blocks_of(s.OH, row_blocks), cols)
+    taps = tap_rows * s.KW
     outputs = min(OC, GROUP * L)
     if OC < FEW:
         outputs = OC

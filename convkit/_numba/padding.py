@@ -18,7 +18,8 @@ from .compile import inner, kernel
 from .memory import copy_run
 from .pad_rows import fits_registers, pad_planes
 
-TASK = 512  # small planes that a thread does at a time
+TASK = 512  # small planes that a thread does at a time, at most
+TASK_CELLS = 1 << 18  # of them, roughly
 
 
 @inner
@@ -50,8 +51,9 @@ def pad2d(y, x, ih_of, iw_of, value):
     (P, OH, OW), (_, IH, IW) = y.shape, x.shape
     y, x, value = y.reshape(y.size), x.reshape(x.size), y.dtype.type(value)
     if fits_registers(x, IW, OW):
-        for task in prange((P - 1) // TASK + 1):
-            first, end = task * TASK, min(P, (task + 1) * TASK)
+        count = max(4, min(TASK, TASK_CELLS // (OH * OW)))
+        for task in prange((P - 1) // count + 1):
+            first, end = task * count, min(P, (task + 1) * count)
             pad_planes(first, end, y, x, ih_of, iw_of, value, P, IH, IW, OH, OW)
         return
     start, stop = longest_run(iw_of)

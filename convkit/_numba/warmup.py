@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 from collections.abc import Callable, Iterable
@@ -62,8 +63,9 @@ FILE = re.compile(
 
 
 def clean(done: Iterable[Warm]) -> int:
-    """Delete what was compiled of these kernels from sources that have changed since; return how many files.
+    """Delete what was compiled of these kernels and would not be used here now; return how many files.
 
+    Their sources have changed since, or they were compiled for another processor, or with checks of bounds.
     Numba never deletes a file, and looks for none of an old name.
     """
     current: dict[str, set[str]] = {}
@@ -76,6 +78,7 @@ def clean(done: Iterable[Warm]) -> int:
         for file in Path(folder).iterdir():
             match = FILE.fullmatch(file.name)
             if match and match["kernel"] in kernels and match["kernel"] + match["digest"] not in names:
-                file.unlink(missing_ok=True)
-                deleted += 1
+                with contextlib.suppress(OSError):  # another program's, or no file at all
+                    file.unlink()
+                    deleted += 1
     return deleted

@@ -158,7 +158,9 @@ def max_pool_windows(n: int, k: int, s: int, p: int = 0, d: int = 1, ceil_mode: 
             f"window {i} would hold padding alone: input {n}, window {k}, stride {s}, "
             f"padding {p}, dilation {d}"
         )
-    return _table(real_start, stop, np.full(o, d, dtype=np.intp))
+    return _table(
+        real_start, stop, np.full(o, min(d, n), dtype=np.intp)
+    )  # two taps so far apart: one is outside
 
 
 @remembered
