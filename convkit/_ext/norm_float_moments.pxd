@@ -16,8 +16,8 @@ The sums are used only where sum(d^2) <= 4*M*var, so that c is within 1.8 standa
     |error of var| <= 11*(k + 2)*u*var        |error of mean| <= 2*(k + 1)*u*sqrt(var)
 
 (of the first, 4*(k + 3) come from sum(d^2), and 2*sqrt(3)*2*(k + 1) from the square of sum(d)), which is
-2.9e-5 of a chunk's variance with 16 lanes and 9.2e-5 with 4, whatever the data. All else (c far from the mean,
-NaN, infinity, squares that overflow or underflow, and constants, whose squares are 0) is left to the
+2.9e-5 of a chunk's variance with 16 lanes and 9.2e-5 with 4, whatever the data. All else (c far from the
+mean, NaN, infinity, squares that overflow or underflow, and constants, whose squares are 0) is left to the
 double lanes of norm_moments.pxd, at half the speed.
 
 Runs of one statistic are a few at a time, so that the sums stay in registers: a run of 49 is three vectors

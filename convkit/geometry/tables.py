@@ -158,9 +158,8 @@ def max_pool_windows(n: int, k: int, s: int, p: int = 0, d: int = 1, ceil_mode: 
             f"window {i} would hold padding alone: input {n}, window {k}, stride {s}, "
             f"padding {p}, dilation {d}"
         )
-    return _table(
-        real_start, stop, np.full(o, min(d, n), dtype=np.intp)
-    )  # two taps so far apart: one is outside
+    step = min(d, n)  # of two taps that far apart one is outside, and no larger number is needed to say so
+    return _table(real_start, stop, np.full(o, step, dtype=np.intp))
 
 
 @remembered
