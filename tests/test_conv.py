@@ -100,11 +100,14 @@ def test_scipy_agrees(flip, scipy_s, mode, boundary):
     assert_equal(got[0], want)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
+every_exact_one = pytest.mark.parametrize(
     ("backend", "algorithm"),
     [(k.backend, k.algorithm) for k in KERNELS if k.op == "conv2d" and k.exact and not why_not(k.backend)],
 )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@every_exact_one
 def test_algorithms_agree_exactly_on_small_integers(backend, algorithm, dtype):
     x, w, b = integers(2, 4, 7, 5, dtype=dtype), integers(6, 2, 3, 2, dtype=dtype), integers(6, dtype=dtype)
     options = {"stride": (2, 1), "padding": ((1, 2), (0, 3)), "dilation": (1, 2), "groups": 2}
@@ -112,6 +115,13 @@ def test_algorithms_agree_exactly_on_small_integers(backend, algorithm, dtype):
         got = convkit.conv2d(x, w, b, **options, padding_mode=mode, algorithm=algorithm, backend=backend)
         assert_equal(got, convkit.conv2d(x, w, b, **options, padding_mode=mode, backend="reference"))
         assert got.any()
+
+
+@every_exact_one
+def test_rule_29_a_stride_near_the_largest_number(backend, algorithm):
+    x, w = integers(2, 3, 6, 7), integers(4, 3, 3, 2)
+    got = convkit.conv2d(x, w, stride=2**63 - 1, backend=backend, algorithm=algorithm)
+    assert_equal(got, convkit.conv2d(x[..., :3, :2], w, backend="reference"))
 
 
 @pytest.mark.parametrize("rank", [1, 2])

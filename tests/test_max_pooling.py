@@ -103,6 +103,17 @@ def test_rule_35_indices_are_looked_at_before_they_are_used(bad):
     indices[0, 0, 1, 1] = bad
     with pytest.raises(ValueError, match=f"indices must be at least 0 and below 36, got {bad}"):
         convkit.max_pool2d_backward(y, x.shape, 2, indices=indices)
+    out = np.full_like(x, 5)
+    with pytest.raises(ValueError, match="indices must be at least 0"):
+        convkit.max_pool2d_backward(y, x.shape, 2, indices=indices, out=out)
+    assert_equal(out, np.full_like(x, 5))
+
+
+def test_rule_29_a_dilation_near_the_largest_number():
+    x = integers(2, 3, 4, 5)
+    y, indices = convkit.max_pool2d(x, 1, dilation=2**63 - 1, return_indices=True)
+    assert_equal(y, x)
+    assert_equal(indices[0, 0], np.arange(20).reshape(4, 5))
 
 
 def test_rule_35_indices_of_another_shape_or_kind():

@@ -138,6 +138,19 @@ def test_what_was_edited_since_its_import_is_not_kept(kernel, monkeypatch, tmp_p
     assert not list(tmp_path.rglob("*.nb?"))
 
 
+def test_a_file_that_is_copied_with_its_old_time_counts_as_edited(monkeypatch, tmp_path):
+    """`cp -p` and `tar` keep the time of the last change, but not that of the copy."""
+    from convkit._numba import compile as compiling
+
+    file = tmp_path / "source.py"
+    file.write_text("")
+    before = file.stat().st_ctime - 100
+    os.utime(file, (before, before))
+    monkeypatch.setattr(compiling, "_loaded", before + 50)
+    with pytest.raises(RuntimeError, match="source.py may have changed"):
+        compiling._source(file)
+
+
 DROPPED = """
 import logging, sys
 import numpy as np, convkit
@@ -414,6 +427,19 @@ def test_a_large_window_is_done_in_parts(window, options):
     got, want = (
         convkit.conv2d_backward(
             integers(*y.shape), x, w, groups=2, needs=(False, True, False), backend=backend, **options
+        ).grad_w
+        for backend in ("numba", "reference")
+    )
+    assert_equal(got, want)
+
+
+def test_much_dilated_taps_are_done_in_parts():
+    """A plane for three of their rows would be 600 rows higher than its outputs."""
+    x, w = integers(1, 2, 640, 300), integers(2, 2, 3, 3)
+    y = convkit.conv2d(x, w, dilation=(300, 1), backend="reference")
+    got, want = (
+        convkit.conv2d_backward(
+            integers(*y.shape), x, w, dilation=(300, 1), needs=(False, True, False), backend=backend
         ).grad_w
         for backend in ("numba", "reference")
     )
