@@ -147,7 +147,7 @@ def test_a_file_that_is_copied_with_its_old_time_counts_as_edited(monkeypatch, t
     before = file.stat().st_ctime - 100
     os.utime(file, (before, before))
     monkeypatch.setattr(compiling, "_loaded", before + 50)
-    with pytest.raises(RuntimeError, match="source.py may have changed"):
+    with pytest.raises(RuntimeError, match=r"source\.py may have changed"):
         compiling._source(file)
 
 
