@@ -461,7 +461,9 @@ CALLS_BY_IMAGES = {
     "im2col": lambda b: convkit.im2col(integers(5, 2, 9, 9), 3, backend=b),
     "col2im": lambda b: convkit.col2im(integers(5, 18, 49), 9, 3, backend=b),
     "pad2d": lambda b: convkit.pad(integers(5, 2, 9, 9), (1, 2), backend=b),
-    "pad2d_backward": lambda b: convkit.pad_backward(integers(5, 2, 9, 12), (5, 2, 9, 9), (1, 2), backend=b),
+    "pad2d_backward": lambda b: convkit.pad_backward(
+        integers(5, 2, 9, 12), (5, 2, 9, 9), (1, 2), "reflect", backend=b
+    ),
     "avg_pool2d": lambda b: convkit.avg_pool2d(integers(5, 2, 9, 9), 2, backend=b),
     "avg_pool2d_backward": lambda b: convkit.avg_pool2d_backward(
         integers(5, 2, 4, 4), (5, 2, 9, 9), 2, backend=b
