@@ -140,7 +140,7 @@ def max_pool_windows(n, k, s, p, d, ceil_mode):
         start = i * s - p
         table[i, 0] = start % d if start < 0 else start  # the first tap that is not padding
         table[i, 1] = min(start + d * (k - 1) + 1, n)
-        table[i, 2] = d
+        table[i, 2] = min(d, n)
         if table[i, 0] >= table[i, 1]:
             raise ValueError("a window would hold padding alone")
     return table
