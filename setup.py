@@ -16,6 +16,7 @@ CONVKIT_NO_OPENMP=1
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,19 @@ def extensions() -> list[Extension]:
     ]
 
 
+def declarations(source: Path) -> list[str]:
+    """Return the .pxd files of ours that `source` cimports, directly or through others, and its own."""
+    found: set[Path] = set()
+    new = {source, source.with_suffix(".pxd")}
+    while new := {path for path in new - found if path.exists()}:
+        found |= new
+        text = "".join(path.read_text() for path in new)
+        names = re.findall(r"from convkit\._ext\.([\w.]+) cimport", text)
+        names += re.findall(r"\w+", " ".join(re.findall(r"from convkit\._ext cimport (.+)", text)))
+        new = {KERNELS.joinpath(*name.split(".")).with_suffix(".pxd") for name in names}
+    return sorted(path.as_posix() for path in found - {source})
+
+
 def extension(package: tuple[str, ...], source: Path, flags: list[str]) -> Extension:
     """Return the extension that `source` becomes inside `package`."""
     import numpy as np
@@ -75,7 +89,7 @@ def extension(package: tuple[str, ...], source: Path, flags: list[str]) -> Exten
     return Extension(
         ".".join([*package, *source.relative_to(KERNELS).with_suffix("").parts]),
         [source.as_posix()],
-        depends=sorted(p.relative_to(ROOT).as_posix() for p in (ROOT / KERNELS).rglob("*.pxd")),
+        depends=declarations(source),
         include_dirs=[np.get_include()],
         define_macros=[
             ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
@@ -165,9 +179,10 @@ class BuildKernels(build_ext):
                 "or `pip install 'Cython>=3.3,<3.4'` before --no-build-isolation"
             ) from None
         # Cython follows a cimport of a sibling file, but not `from convkit._ext cimport ...`.
-        newest = max(p.stat().st_mtime for p in KERNELS.rglob("*.pxd"))
-        for c_source in Path("build", "cython").rglob("*.c"):
-            if c_source.stat().st_mtime < newest:
+        for ext in self.extensions:
+            c_source = Path("build", "cython", instruction_set(ext), ext.sources[0]).with_suffix(".c")
+            newest = max((Path(p).stat().st_mtime for p in ext.depends), default=0.0)
+            if c_source.exists() and c_source.stat().st_mtime < newest:
                 c_source.unlink()
         for isa in ("once", *INSTRUCTION_SETS):
             group = [ext for ext in self.extensions if instruction_set(ext) == isa]

@@ -79,6 +79,7 @@ KERNELS: tuple[Kernel, ...] = (
     Kernel("conv2d", "cython", "no_copies", "ladder.conv_no_copies:conv2d"),
     Kernel("conv2d", "cython", "tail_pixels", "ladder.conv_tail_pixels:conv2d"),
     Kernel("conv2d", "cython", "cache_blocks", "ladder.conv_cache_blocks:conv2d"),
+    Kernel("conv2d", "cython", "kept_pixels", "ladder.conv_kept_pixels:conv2d"),
     Kernel("conv2d", "cython", "direct", "ladder.conv_threads:conv2d", workspace="workspace_bytes"),
     Kernel(
         "conv2d",

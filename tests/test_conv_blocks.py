@@ -43,6 +43,8 @@ CASES = {
     "groups whose sums do not fit together": Case(
         (1, 8, 203, 203), (128, 1, 3, 3), {"stride": 2, "groups": 8}
     ),
+    "pixels kept in blocks of rows and of terms": Case((1, 1200, 23, 19), (21, 1200, 1, 1), {}),
+    "pixels kept in every group and image": Case((2, 150, 20, 21), (27, 50, 1, 1), {"groups": 3}),
     "as many images as threads": Case((4, 24, 14, 14), (16, 24, 3, 3), SAME),
 }
 cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -3,7 +3,11 @@
 A unit is a block of output rows (for very long rows, of columns of one row) of one group of one image.
 Its terms are added block by block: input channels whose planes fit the L2 cache together, and so few
 that the weights of a row of tiles, which every tile reads again, stay in an L1 cache of 48 KiB. In
-float64 they are twice as large and come from L2, as the pixels do. Blocks depend on the sizes alone,
+float64 they are twice as large and come from L2, as the pixels do.
+
+Where x serves as planes, a tile's pixels lie as far apart as its terms are many: a term is a row of its own, on a
+page of its own, and begins anywhere in a cache line, so that three vectors are four lines. A plan that
+*keeps* them has the first tile of channels copy what it reads, and the others read the copies. Blocks depend on the sizes alone,
 never on the threads, so neither do the bits of a sum.
 
 Tried on the layers of ResNet-50, and slower: so few terms at a time that a tile's pixels stay in L1 for all
@@ -18,7 +22,7 @@ from convkit._ext.depthwise cimport depthwise_channels
 from convkit._ext.depthwise_rows cimport depthwise_image, fill_masks, make_strips, strips
 from convkit._ext.microkernel cimport MR, NR_MAX
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
-from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous, row_tiles
+from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous, kept_cells, row_tiles
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 from convkit._ext.workspace_memory cimport workspace_memory
 
@@ -38,6 +42,8 @@ cdef struct plan:
     Py_ssize_t row_blocks, col_blocks
     Py_ssize_t units                 # N * G * row_blocks * col_blocks
     Py_ssize_t cells, columns, terms  # elements of the workspace's three parts
+    Py_ssize_t tables                # entries of its offset tables
+    bint keep                        # whether pixels that are read in place are kept
     bint possible                    # whether a block fits the workspace at all
 
 
@@ -67,16 +73,23 @@ cdef inline void block_that_fits(
 
 
 cdef inline plan make_plan(
-    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t L, Py_ssize_t size
+    const conv_shape *s, const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, Py_ssize_t L, Py_ssize_t size,
+    bint keep
 ) noexcept nogil:
-    """Choose the blocks; L is the lanes of a vector and `size` the bytes of an element."""
+    """Choose the blocks; L is the lanes of a vector and `size` the bytes of an element.
+
+    Pixels are kept if `keep` says so, and there are channels that would read them again.
+    """
     cdef plan a
     cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols, in_strips
     cdef Py_ssize_t even = 1
     a.p = make_layout(s, ih_of, iw_of)
     if is_depthwise(s):
         a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
+    a.keep = keep and a.p.in_place and s.OC // s.G > MR
     a.channels = max(1, min(IC, TERMS // taps))
+    if a.keep:
+        cells -= a.channels*NR_MAX  # of tiles that are not full
     block_that_fits(&a.p, s, cells // a.channels, &rows, &cols)
     # Rows that only the window's height asks for are packed for every block: where dilation makes them
     # many, fewer channels at a time make room for as many rows of outputs.
@@ -96,10 +109,14 @@ cdef inline plan make_plan(
     set_block(&a.p, s, rows, blocks_of(s.OW, a.col_blocks))
     a.units = s.N*s.G*a.row_blocks*a.col_blocks
     a.terms = a.channels*taps
+    a.tables = 2*a.terms if a.keep else a.terms
     a.columns = (L - 1)*a.terms
     if is_depthwise(s) and a.row_blocks*a.col_blocks == 1:
         a.channels = max(1, min(s.N*s.G, L1_BYTES // size // a.p.channel))
-    a.cells = 0 if a.p.in_place else a.channels*a.p.channel + 2*NR_MAX
+    if not a.p.in_place:
+        a.cells = a.channels*a.p.channel + 2*NR_MAX
+    else:
+        a.cells = a.channels*kept_cells(a.p.rows*a.p.cols, L) if a.keep else 0
     a.d = make_strips(s, iw_of, L)
     in_strips = a.d.zeros + a.d.masks + a.d.copied
     a.d.possible = (a.d.possible and is_depthwise(s) and a.row_blocks*a.col_blocks == 1
@@ -111,7 +128,7 @@ cdef inline plan make_plan(
 
 cdef inline Py_ssize_t bytes_of_thread(const plan *a, Py_ssize_t size) noexcept nogil:
     """Workspace for one thread, in whole cache lines."""
-    cdef Py_ssize_t bytes = a.terms*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size
+    cdef Py_ssize_t bytes = a.tables*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size
     return (bytes + 127) // 128*128
 
 
@@ -153,8 +170,10 @@ cdef inline void dense_unit(
     cdef Py_ssize_t image = unit // (a.col_blocks*a.row_blocks)  # n*G + g
     cdef Py_ssize_t g = image % s.G, c, channels, source
     cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
-    cdef vec *columns = <vec *> (off + a.terms)
+    cdef Py_ssize_t *kept_off = off + a.terms
+    cdef vec *columns = <vec *> (off + a.tables)
     cdef vec *packed = at(columns, a.columns)
+    cdef vec *kept = packed if a.keep and M > MR else NULL
     cdef const vec *planes = packed
     cdef const vec *start = at(b, g*OC + m)
     cdef block k
@@ -172,7 +191,7 @@ cdef inline void dense_unit(
             pack(packed, at(x, source), channels, s.N*s.IC*s.IH*s.IW - source, &k, s, c == 0)
         if is_contiguous(&k.p, s):
             contiguous_tiles(y, columns, planes, off, at(w, c*taps), K, channels*taps,
-                             start if c == 0 else NULL, M, &k.p, s)
+                             start if c == 0 else NULL, M, &k.p, s, kept, kept_off)
         elif k.p.cols % lanes(y) == 0:
             row_tiles(y, planes, off, at(w, c*taps), K, channels*taps, start if c == 0 else NULL, M, &k.p, s)
         else:
@@ -187,7 +206,7 @@ cdef inline void depthwise_images(
 ) noexcept nogil:
     """The same for units of one input channel each that need no planes."""
     cdef Py_ssize_t OC = s.OC // s.G, OHW = s.OH*s.OW, IHW = s.IH*s.IW, unit, c
-    cdef vec *work = at(<vec *> (<Py_ssize_t *> (t.memory + thread*t.bytes) + a.terms), a.columns)
+    cdef vec *work = at(<vec *> (<Py_ssize_t *> (t.memory + thread*t.bytes) + a.tables), a.columns)
     fill_masks(work, &a.d, iw_of, s)
     for unit in range(first, last):
         c = unit % s.G*OC + m
@@ -209,7 +228,7 @@ cdef inline void depthwise_units(
     cdef Py_ssize_t OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, unit = first, i, g, image, count
     cdef Py_ssize_t blocks = a.col_blocks*a.row_blocks
     cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
-    cdef vec *packed = <vec *> (off + a.terms)
+    cdef vec *packed = <vec *> (off + a.tables)
     cdef block k
     while unit < last:
         place_block(&k, a, s, ih_of, iw_of, unit)

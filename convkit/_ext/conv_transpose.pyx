@@ -23,7 +23,7 @@ from cython.parallel cimport prange, threadid
 from libc.stdlib cimport free
 
 from convkit._ext cimport contract
-from convkit._ext.blocks cimport TERMS, convolve_units, make_plan, plan, workspace
+from convkit._ext.blocks cimport TERMS, bytes_of_thread, convolve_units, make_plan, plan, workspace
 from convkit._ext.conv_gradient_loops cimport scatter_loops
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.conv_transpose_plan cimport (
@@ -75,8 +75,8 @@ cdef void convolve(
     """
     cdef conv_shape part = c[0]
     cdef Py_ssize_t size = sizeof(vec)//lanes(y)
-    cdef plan a = make_plan(c, ih_of, iw_of, lanes(y), size)
-    if a.possible and a.terms*<Py_ssize_t> sizeof(Py_ssize_t) + (a.cells + a.columns)*size <= work.bytes:
+    cdef plan a = make_plan(c, ih_of, iw_of, lanes(y), size, True)
+    if a.possible and bytes_of_thread(&a, size) <= work.bytes:
         convolve_units(y, x, w, b, ih_of, iw_of, c, &a, work, 0, 0, a.units, 0, M)
     else:
         part.OC = M*c.G

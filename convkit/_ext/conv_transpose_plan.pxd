@@ -79,7 +79,7 @@ cdef inline work_plan make_work_plan(
     a.sums = SUMS_BYTES//size + 2*NR_MAX
     a.table = s.OH + s.OW + 2*((s.KH - 1)*s.DH + (s.KW - 1)*s.DW)
     a.conv_bytes = PLANES_BYTES + 4*NR_MAX*size
-    a.conv_bytes += max(<Py_ssize_t> TERMS, taps)*(LANES_MAX*4 + sizeof(Py_ssize_t))
+    a.conv_bytes += max(<Py_ssize_t> TERMS, taps)*(LANES_MAX*4 + 2*sizeof(Py_ssize_t))
     a.bytes = (a.weights + a.sums + CHANNELS)*size + a.table*sizeof(Py_ssize_t) + a.conv_bytes
     a.bytes += 256 - a.bytes % 128
     return a

@@ -9,7 +9,8 @@ multiply-add takes 4 cycles and two start in each, so 8 sums would keep the core
 none waits for the one before it. 11 loads in 12 cycles, of 24 that were possible, leave half of the load
 ports' time free.
 
-``tile`` has pixels in its vectors. ``dots`` is its twin for a few left-over pixels: there k runs along
+``tile`` has pixels in its vectors, and ``tile_kept`` copies them on the way, for channels that are to
+follow: its store port has nothing else to do. ``dots`` is its twin for a few left-over pixels: there k runs along
 the vectors, since a row of weights lies in one piece, and so does a pixel's column once gathered.
 Both take any number of rows, up to MR; w, x and out need no more alignment than an element has.
 """
@@ -73,9 +74,9 @@ cdef inline inlined finish(
 
 cdef inline inlined tile_of(
     int R, int V, vec *out, Py_ssize_t ldo, const vec *x, const Py_ssize_t *off,
-    const vec *w, Py_ssize_t ldw, Py_ssize_t K, const vec *start
+    const vec *w, Py_ssize_t ldw, Py_ssize_t K, const vec *start, vec *kept
 ) noexcept nogil:
-    """A tile of R rows and V vectors, both of them constants."""
+    """A tile of R rows and V vectors, both of them constants; `kept` may be NULL."""
     cdef vec sums[3*8]
     cdef vec x0, x1, x2
     cdef const vec *here
@@ -100,6 +101,12 @@ cdef inline inlined tile_of(
         x0 = load(here, 0)
         x1 = load(here, L) if V > 1 else x0
         x2 = load(here, 2*L) if V > 2 else x0
+        if kept:
+            store(kept, k*NV*L, x0)
+            if V > 1:
+                store(kept, k*NV*L + L, x1)
+            if V > 2:
+                store(kept, k*NV*L + 2*L, x2)
         add(V, sums, x0, x1, x2, at(w, k), ldw, 0)
         if R > 1:
             add(V, sums, x0, x1, x2, at(w, k), ldw, 1)
@@ -139,16 +146,18 @@ cdef inline inlined tile_rows(
     """A tile of V vectors, a constant, and any number of rows: as sums of 8, 4, 2 and 1."""
     cdef int r = 0
     if MR == 8 and R == 8:
-        tile_of(8, V, out, ldo, x, off, w, ldw, K, start)
+        tile_of(8, V, out, ldo, x, off, w, ldw, K, start, NULL)
         return
     if R & 4:
-        tile_of(4, V, out, ldo, x, off, w, ldw, K, start)
+        tile_of(4, V, out, ldo, x, off, w, ldw, K, start, NULL)
         r = 4
     if R & 2:
-        tile_of(2, V, at(out, r*ldo), ldo, x, off, at(w, r*ldw), ldw, K, at(start, r) if start else NULL)
+        tile_of(2, V, at(out, r*ldo), ldo, x, off, at(w, r*ldw), ldw, K,
+                at(start, r) if start else NULL, NULL)
         r += 2
     if R & 1:
-        tile_of(1, V, at(out, r*ldo), ldo, x, off, at(w, r*ldw), ldw, K, at(start, r) if start else NULL)
+        tile_of(1, V, at(out, r*ldo), ldo, x, off, at(w, r*ldw), ldw, K,
+                at(start, r) if start else NULL, NULL)
 
 
 cdef inline separate tile_1(
@@ -186,6 +195,40 @@ cdef inline void tile(
         tile_2(R, out, ldo, x, off, w, ldw, K, start)
     else:
         tile_1(R, out, ldo, x, off, w, ldw, K, start)
+
+
+cdef inline separate tile_kept_1(
+    vec *out, Py_ssize_t ldo, const vec *x, const Py_ssize_t *off,
+    const vec *w, Py_ssize_t ldw, Py_ssize_t K, const vec *start, vec *kept
+) noexcept nogil:
+    tile_of(MR, 1, out, ldo, x, off, w, ldw, K, start, kept)
+
+
+cdef inline separate tile_kept_2(
+    vec *out, Py_ssize_t ldo, const vec *x, const Py_ssize_t *off,
+    const vec *w, Py_ssize_t ldw, Py_ssize_t K, const vec *start, vec *kept
+) noexcept nogil:
+    tile_of(MR, 2, out, ldo, x, off, w, ldw, K, start, kept)
+
+
+cdef inline separate tile_kept_3(
+    vec *out, Py_ssize_t ldo, const vec *x, const Py_ssize_t *off,
+    const vec *w, Py_ssize_t ldw, Py_ssize_t K, const vec *start, vec *kept
+) noexcept nogil:
+    tile_of(MR, 3, out, ldo, x, off, w, ldw, K, start, kept)
+
+
+cdef inline void tile_kept(
+    int V, vec *out, Py_ssize_t ldo, const vec *x, const Py_ssize_t *off,
+    const vec *w, Py_ssize_t ldw, Py_ssize_t K, const vec *start, vec *kept
+) noexcept nogil:
+    """The same for MR output channels; copies the pixels of term k to kept[k*NV*L] and behind it."""
+    if NV > 2 and V == 3:
+        tile_kept_3(out, ldo, x, off, w, ldw, K, start, kept)
+    elif V == 2:
+        tile_kept_2(out, ldo, x, off, w, ldw, K, start, kept)
+    else:
+        tile_kept_1(out, ldo, x, off, w, ldw, K, start, kept)
 
 
 # --- terms in the vectors ------------------------------------------------------------------

@@ -184,6 +184,7 @@ cdef inline void phase_sums(
     fill_phase_offsets(off, u, i, j, channels, &p)
     turned = at(turned, u.first[i*MAX_PHASES + j]*channels)
     if is_contiguous(&p, &s):
-        contiguous_tiles(sums, columns, planes, off, turned, taps*channels, count*channels, zeros, M, &p, &s)
+        contiguous_tiles(sums, columns, planes, off, turned, taps*channels, count*channels, zeros, M, &p, &s,
+                         <vec *> NULL, NULL)
     else:
         flat_tiles(sums, planes, off, turned, taps*channels, count*channels, zeros, M, &p, &s)

@@ -9,7 +9,7 @@ in ``row_tiles``, where a row is whole vectors: tiles end with the rows, and lea
 """
 
 from convkit._ext.conv_shape cimport conv_shape
-from convkit._ext.microkernel cimport MR, NV, dots, tile
+from convkit._ext.microkernel cimport MR, NV, dots, tile, tile_kept
 from convkit._ext.planes cimport layout
 from convkit._ext.vec cimport at, copy, lanes, move, vd, vec, vf
 
@@ -90,23 +90,43 @@ cdef inline void gather_columns(
             move(columns, j*K + k, planes, off[k] + first + j)
 
 
+cdef inline Py_ssize_t kept_cells(Py_ssize_t outputs, Py_ssize_t L) noexcept nogil:
+    """How many cells `contiguous_tiles` keeps for each term: whole tiles of whole vectors."""
+    return (outputs//L + NV - 1)//NV*NV*L
+
+
 cdef inline void contiguous_tiles(
     vec *y, vec *columns, const vec *planes, const Py_ssize_t *off, const vec *w, Py_ssize_t ldw,
-    Py_ssize_t K, const vec *start, Py_ssize_t M, const layout *p, const conv_shape *s
+    Py_ssize_t K, const vec *start, Py_ssize_t M, const layout *p, const conv_shape *s,
+    vec *kept, Py_ssize_t *kept_off
 ) noexcept nogil:
-    """Whole vectors by tiles; what is left over, less than a vector, by dot products."""
+    """Whole vectors by tiles; what is left over, less than a vector, by dot products.
+
+    Unless `kept` is NULL, the tiles of the first MR channels copy their pixels there, one panel a tile,
+    and those of all other channels read the panels, whose offset table is the same for each.
+    """
     cdef Py_ssize_t L = lanes(y), OHW = s.OH*s.OW, outputs = p.rows*p.cols, whole = outputs - outputs % L
-    cdef Py_ssize_t i, m, rows, o, V
+    cdef Py_ssize_t i, k, m, rows, o, V
     cdef const vec *first
+    cdef vec *panel
     gather_columns(columns, planes, off, K, whole, outputs - whole)
+    for k in range(K if kept else 0):
+        kept_off[k] = k*NV*L
     for i in range((M + MR - 1) // MR):
         m = i*MR
         rows = min(MR, M - m)
         first = at(start, m) if start else NULL
+        panel = kept
         o = 0
         while o < whole:
             V = next_vectors((whole - o) // L)
-            tile(rows, V, at(y, m*OHW + o), OHW, at(planes, o), off, at(w, m*ldw), ldw, K, first)
+            if not kept:
+                tile(rows, V, at(y, m*OHW + o), OHW, at(planes, o), off, at(w, m*ldw), ldw, K, first)
+            elif i == 0:
+                tile_kept(V, at(y, o), OHW, at(planes, o), off, w, ldw, K, first, panel)
+            else:
+                tile(rows, V, at(y, m*OHW + o), OHW, panel, kept_off, at(w, m*ldw), ldw, K, first)
+            panel = at(panel, K*NV*L)
             o += V*L
         while o < outputs:
             V = min(<Py_ssize_t> NV, outputs - o)

@@ -72,6 +72,43 @@ def test_tile(microkernel, suffix, goes_on):
 
 @pytest.mark.parametrize("goes_on", [False, True], ids=["start", "goes_on"])
 @pytest.mark.parametrize("suffix", TYPES)
+def test_tile_kept(microkernel, suffix, goes_on):
+    """It computes what `tile` does, and its panel holds the pixels, from which `tile` computes it again."""
+    rng, dtype, lanes = np.random.default_rng(3), TYPES[suffix], microkernel.LANES[suffix]
+    R, NR = microkernel.MR, microkernel.NV * lanes
+    for V in range(1, microkernel.NV + 1):
+        for K in term_counts(lanes):
+            P = V * lanes
+            x = whole(rng, 3 * P + 7, dtype)
+            off = np.append(rng.integers(0, x.size - P, K - 1), x.size - P).astype(np.intp)
+            w, start, before = whole(rng, (R, K), dtype), whole(rng, R, dtype), whole(rng, (R, P), dtype)
+            cells = np.stack([x[o : o + P] for o in off])
+            right = w @ cells + (before if goes_on else start[:, None])
+            panel = Guarded(np.full((K - 1) * NR + P, np.nan, dtype), at_end=True)
+            check(
+                getattr(microkernel, f"tile_kept_{suffix}"),
+                (V,),
+                (before, x, w, start),
+                (panel.address, off.ctypes.data, P, K, K),
+                right,
+                goes_on,
+            )
+            assert panel.canaries_live()
+            copies = np.lib.stride_tricks.as_strided(panel.array, (K, P), (NR * x.itemsize, x.itemsize))
+            assert_equal(copies, cells)
+            kept_off = np.arange(K) * NR
+            check(
+                getattr(microkernel, f"tile_{suffix}"),
+                (R, V),
+                (before, panel.array, w, start),
+                (kept_off.ctypes.data, P, K, K),
+                right,
+                goes_on,
+            )
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["start", "goes_on"])
+@pytest.mark.parametrize("suffix", TYPES)
 def test_dots(microkernel, suffix, goes_on):
     rng, dtype, lanes = np.random.default_rng(2), TYPES[suffix], microkernel.LANES[suffix]
     for R in range(1, microkernel.MR + 1):

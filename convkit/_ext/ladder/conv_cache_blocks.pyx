@@ -41,7 +41,7 @@ cdef void cache_blocks(
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
     cdef Py_ssize_t size = sizeof(vec)//lanes(y)
-    cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size)
+    cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size, False)
     cdef workspace t
     if not a.possible or not allocate(&t, &a, size, 1):
         conv2d_by_panels(y, x, w, b, ih_of, iw_of, s, 0, 1)

@@ -61,7 +61,7 @@ cdef void no_copies(
                     pack(packed, at(x, image), IC, s.N*s.IC*s.IH*s.IW - image, &k, s, n + g == 0)
                 if is_contiguous(&p, s) and whole:
                     contiguous_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), <vec *> NULL, planes, off,
-                                     at(w, g*OC*K), K, K, at(b, g*OC), OC, &p, s)
+                                     at(w, g*OC*K), K, K, at(b, g*OC), OC, &p, s, <vec *> NULL, NULL)
                 elif s.OW % lanes(y) == 0:
                     row_tiles(at(y, (n*s.OC + g*OC)*s.OH*s.OW), planes, off, at(w, g*OC*K), K, K,
                               at(b, g*OC), OC, &p, s)

@@ -1,6 +1,6 @@
-"""Rung eight, the top: share the work among threads. This is ``direct``.
+"""Rung nine, the top: share the work among threads. This is ``direct``.
 
-What limited rung seven
+What limited rung eight
 -----------------------
 One core: it does most of its 64 FLOPs a cycle, with planes and weights from its own L1 and L2. A
 second core has as many FLOPs, and caches of its own.
@@ -94,7 +94,7 @@ cdef void conv2d_in_threads(
     const Py_ssize_t *ih_of, const Py_ssize_t *iw_of, const conv_shape *s
 ) noexcept nogil:
     cdef Py_ssize_t size = sizeof(vec)//lanes(y)
-    cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size)
+    cdef plan a = make_plan(s, ih_of, iw_of, lanes(y), size, True)
     cdef int thread, threads = threads_of(s)
     cdef workspace t
     if not a.possible or not allocate(&t, &a, size, threads):
@@ -151,5 +151,5 @@ def workspace_bytes(
     cdef plan a
     s.N, s.IC, s.OC, s.G, s.KH, s.KW, s.OH, s.OW, s.SH, s.SW, s.DH, s.DW = layer
     s.IH, s.IW = IH, IW
-    a = make_plan(&s, <const Py_ssize_t *> ih_of.data, <const Py_ssize_t *> iw_of.data, L, itemsize)
+    a = make_plan(&s, <const Py_ssize_t *> ih_of.data, <const Py_ssize_t *> iw_of.data, L, itemsize, True)
     return bytes_of_thread(&a, itemsize)*threads_of(&s) if a.possible else 0
