@@ -158,6 +158,18 @@ def test_indices_tell_the_gradient_where_to_look():
         assert_equal(target.to_host(dx), want.reshape(dx.shape))
 
 
+@pytest.mark.parametrize("stray", [-1, 12, 2**62, -(2**62), -(2**63)])
+def test_an_index_outside_its_plane_is_passed_by(stray):
+    """And takes nothing from others, though a product with it may overflow."""
+    (line,) = (k for k in CUDA if k.op == "max_pool2d_backward")
+    indices = np.array([[[stray], [3], [11]], [[0], [5], [stray]]])
+    dx, dy = np.empty((2, 12, 1)), np.arange(1.0, 7.0).reshape(2, 3, 1)
+    load(line)(dx, dy, indices)
+    want = np.zeros((2, 12, 1))
+    want[0, [3, 11], 0], want[1, [0, 5], 0] = (2, 3), (4, 5)
+    assert_equal(dx, want)
+
+
 # --- the others ------------------------------------------------------------------------------
 
 
