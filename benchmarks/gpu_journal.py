@@ -61,10 +61,10 @@ class Journal:
 
     @property
     def underway(self) -> str | None:
-        """What was begun last, if it came to no end."""
-        begun = [line["begin"] for line in self.all("begin")][-1:]
+        """What was begun last of what came to no end."""
+        begun = [line["begin"] for line in self.all("begin")]
         ended = {line.get("end") for line in self.lines} | self.failed
-        return next((b for b in begun if b not in ended), None)
+        return next((b for b in reversed(begun) if b not in ended), None)
 
     @property
     def checks(self) -> dict[str, int]:

@@ -80,7 +80,7 @@ class Run:
         )
         for part, action in self.parts():
             if part not in self.journal.done:
-                action()
+                self.attempt(part, action)  # there may be no room for its arrays
                 self.journal.write(done=part)
 
     def parts(self) -> Iterator[tuple[str, Callable[[], None]]]:
