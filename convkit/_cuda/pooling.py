@@ -157,13 +157,13 @@ def _slants(slants, indices, IH, IW, P, OH, OW, across, blocks, rows):
                     if first + k < bottom:
                         where[k] = indices[(p * OH + first + k) * OW + ow]
                 for k in range(BATCH):
-                    if first + k < bottom:
-                        if 0 <= where[k] < IH * IW:  # no cell has another one, and products with it overflow
-                            ih = where[k] // IW
-                            h = ih * OH - (first + k) * IH
-                            w = (where[k] - ih * IW) * OW - ow * IW
-                            h_least, h_most = smaller(h_least, h), larger(h_most, h)
-                            w_least, w_most = smaller(w_least, w), larger(w_most, w)
+                    # No cell has an index outside of the plane, and products with one may overflow.
+                    if first + k < bottom and 0 <= where[k] < IH * IW:
+                        ih = where[k] // IW
+                        h = ih * OH - (first + k) * IH
+                        w = (where[k] - ih * IW) * OW - ow * IW
+                        h_least, h_most = smaller(h_least, h), larger(h_most, h)
+                        w_least, w_most = smaller(w_least, w), larger(w_most, w)
     h_least, h_most, w_least, w_most = _extremes(h_least, h_most, w_least, w_most)
     if cuda.threadIdx.x == 0:
         b = cuda.blockIdx.x
