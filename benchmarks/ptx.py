@@ -164,7 +164,7 @@ def calls(op: str) -> Iterator[tuple[list[Any], list[Any]]]:
         for dtype in ("float32", "float64"):
             outputs, inputs, _ = case.arguments(dtype)
             yield outputs, inputs
-    for channels in (128,):
+    for channels in (64, 128):  # each for a tile of its own
         large = Convolution("", (32, channels, 56, 56), channels, (3, 3), padding=SAME)
         arrays = {
             "conv2d": ([large.y], [large.x, large.w, large.w[:1]]),
