@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import gpu  # noqa: E402
-from gpu_journal import Journal  # noqa: E402
+from gpu_journal import Journal, means_of  # noqa: E402
 
 
 def report_in(folder):
@@ -95,6 +95,26 @@ def test_arrays_without_room_are_passed_by(tmp_path, monkeypatch):
     (failure,) = (f for f in report["failures"] if f.startswith("streaming: pad zeros pad2d:"))
     assert "MemoryError" in failure
     assert "dropout_mask" in {row["op"] for row in report["rows"]}
+
+
+def test_the_table_has_means_to_compare_with_targets():
+    rows = [
+        {"section": section, "case": case, "op": op, "algorithm": algorithm, "share of copy bandwidth": share}
+        | ({"torch / convkit": ratio} if ratio else {})
+        for section, case, op, algorithm, share, ratio in (
+            ("streaming", "pad zeros", "pad2d", "direct", 0.5, 4.0),
+            ("streaming", "layer norm", "normalize", "direct", 0.72, None),
+            ("streaming", "layer norm", "normalize", "naive", 0.01, 0.1),
+            ("ladder", "ladder 3x3", "conv2d", "direct", 0.1, 0.1),
+            ("layers", "vgg16 first", "conv2d", "direct", 0.1, 1.0),
+            ("layers", "vgg16 second", "conv2d", "direct", 0.1, 0.25),
+        )
+    ]
+    assert means_of(rows) == [
+        "- streaming operations, share of copy bandwidth: 0.60 over 2, least 0.50 (pad zeros pad2d)",
+        "- streaming operations, PyTorch / convkit: 4.00 over 1, least 4.00 (pad zeros pad2d)",
+        "- vgg16 conv2d, PyTorch / convkit: 0.50 over 2, least 0.25 (vgg16 second conv2d)",
+    ]
 
 
 def test_a_process_that_never_begins_is_the_last(tmp_path):
