@@ -241,9 +241,9 @@ def peers_of(run: Run, timed: Timed, given: list[Any], what: str) -> dict[str, C
     if run.torch is None or timed.peer is None:
         return {}
     torch, peers = run.torch, {}
-    tensors = [torch.as_tensor(a, device="cuda") if hasattr(a, "copy_to_host") else a for a in given]
 
     def prepare() -> None:
+        tensors = [torch.as_tensor(a, device="cuda") if hasattr(a, "copy_to_host") else a for a in given]
         call = timed.peer(torch, tensors)
         for name, allowed in (("torch", False), ("torch TF32", True)):
             if not allowed or timed.flops:
