@@ -4,8 +4,8 @@
     python benchmarks/gpu.py --out DIR --simulate      # tiny sizes in Numba's simulator
 
 It needs this repository, NumPy, Numba and numba-cuda, and PyTorch if there are to be peers. It writes
-``DIR/gpu.json`` and ``DIR/gpu.md`` while it works, goes on past kernels that fail, though one should end
-the process that runs it, and stops starting new measurements after ``--minutes``.
+``DIR/gpu.json`` and ``DIR/gpu.md`` while it works, goes on past kernels that fail, though one should hang or
+end the process that runs it, and stops starting new measurements after ``--minutes``.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from gpu_journal import BROKEN, Journal, table_of  # noqa: E402
 
 NO_GPU = 2  # exit status
 OVERTIME = 45  # seconds that a measurement may go on after the last one was started
+PATIENCE = 90  # seconds without a line from the worker, after which a kernel is taken to hang
 
 
 def write_report(out: Path, journal: Journal) -> None:
@@ -37,16 +38,23 @@ def write_report(out: Path, journal: Journal) -> None:
     (out / "gpu.md").write_text(table_of(report))
 
 
+def time_is_up(journal: Journal, minutes: float) -> bool:
+    return time.time() - journal.started > 60 * minutes + OVERTIME
+
+
 def watched(command: list[str], out: Path, journal: Journal, minutes: float) -> int | None:
     """Run a process that works to its end, and return its exit status, or None if it took too long."""
-    worker = subprocess.Popen(command)
+    worker, heard = subprocess.Popen(command), time.monotonic()
     while True:
         try:
-            return worker.wait(timeout=5)
+            return worker.wait(timeout=min(5, PATIENCE))
         except subprocess.TimeoutExpired:
+            known = len(journal.lines)
             journal.read()
             write_report(out, journal)
-        if time.time() - journal.started > 60 * minutes + OVERTIME:
+        if len(journal.lines) > known:
+            heard = time.monotonic()
+        if time_is_up(journal, minutes) or time.monotonic() - heard > PATIENCE:
             worker.kill()
             worker.wait()
             return None
@@ -62,11 +70,12 @@ def supervise(command: list[str], out: Path, minutes: float) -> int:
         if ended == NO_GPU:
             return NO_GPU
         if ended is None:
-            journal.write(failed=journal.underway or "the run", how="it took too long and was ended")
+            how = "it took too long and was ended"
+            journal.write(failed=journal.underway or "the run", how=how, fatal=True)
         elif ended not in (0, BROKEN):
             journal.write(failed=journal.underway or "the run", how=f"ended its process: {ended}", fatal=True)
         write_report(out, journal)
-        if ended is None or (ended != 0 and (len(journal.failed) == known or "the run" in journal.failed)):
+        if time_is_up(journal, minutes) or len(journal.failed) == known or "the run" in journal.failed:
             break  # another one would come no further
     print(f"{len(journal.failed)} failures; {out / 'gpu.md'} has the table")
     return 1 if journal.failed else 0

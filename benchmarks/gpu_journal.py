@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 __all__ = ["BROKEN", "Journal", "line_of", "table_of"]
@@ -61,10 +62,10 @@ class Journal:
 
     @property
     def underway(self) -> str | None:
-        """What was begun last, if it came to no end."""
-        begun = [line["begin"] for line in self.all("begin")][-1:]
+        """What was begun last of what came to no end."""
+        begun = [line["begin"] for line in self.all("begin")]
         ended = {line.get("end") for line in self.lines} | self.failed
-        return next((b for b in begun if b not in ended), None)
+        return next((b for b in reversed(begun) if b not in ended), None)
 
     @property
     def checks(self) -> dict[str, int]:
@@ -109,6 +110,27 @@ def line_of(row: dict[str, Any]) -> str:
     return f"| {row['case']} | {row['op']} | {row['algorithm']} | " + " | ".join(figures) + " |"
 
 
+def means_of(rows: list[dict[str, Any]]) -> list[str]:
+    """Return the geometric mean of what `direct` reached, and the least, for each kind of case and figure."""
+    found: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    for row in rows:
+        if row["algorithm"] != "direct" or row["section"] == "ladder":
+            continue
+        network = row["case"].split()[0] + " " if row["section"] == "layers" else ""
+        kind = f"{network}{row['op']}" if network else "streaming operations"
+        shares = [] if network else ["share of copy bandwidth"]
+        for figure in (*shares, "torch / convkit", "torch TF32 / convkit"):
+            if row.get(figure):
+                found.setdefault((kind, figure), []).append((row[figure], f"{row['case']} {row['op']}"))
+    lines = []
+    for (kind, figure), values in found.items():
+        least, where = min(values)
+        mean = geometric_mean(value for value, _ in values)
+        name = figure.replace("torch", "PyTorch")
+        lines.append(f"- {kind}, {name}: {mean:.2f} over {len(values)}, least {least:.2f} ({where})")
+    return lines
+
+
 def table_of(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
     head = "| case | operation | algorithm | ms | TFLOP/s | GB/s | of copy | PyTorch / convkit | with TF32 |"
@@ -124,6 +146,10 @@ def table_of(report: dict[str, Any]) -> str:
             f"{sum(report['checks'].values())} comparisons with the reference passed. What is timed passed "
             "them, and samples of its result at the size that is timed were right, too. "
             "A ratio above 1 means that convkit is faster.",
+            "",
+            "Geometric means of `direct`:",
+            "",
+            *(means_of(report["rows"]) or ["nothing was compared"]),
             "",
             head,
             "|---" * head.count(" | ") + "|---|",

@@ -80,7 +80,7 @@ class Run:
         )
         for part, action in self.parts():
             if part not in self.journal.done:
-                action()
+                self.attempt(part, action)  # there may be no room for its arrays
                 self.journal.write(done=part)
 
     def parts(self) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -241,9 +241,9 @@ def peers_of(run: Run, timed: Timed, given: list[Any], what: str) -> dict[str, C
     if run.torch is None or timed.peer is None:
         return {}
     torch, peers = run.torch, {}
-    tensors = [torch.as_tensor(a, device="cuda") if hasattr(a, "copy_to_host") else a for a in given]
 
     def prepare() -> None:
+        tensors = [torch.as_tensor(a, device="cuda") if hasattr(a, "copy_to_host") else a for a in given]
         call = timed.peer(torch, tensors)
         for name, allowed in (("torch", False), ("torch TF32", True)):
             if not allowed or timed.flops:

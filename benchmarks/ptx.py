@@ -32,8 +32,8 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 
 NVVM = "*/nvvm/lib64/libnvvm.so*"
@@ -164,14 +164,14 @@ def calls(op: str) -> Iterator[tuple[list[Any], list[Any]]]:
         for dtype in ("float32", "float64"):
             outputs, inputs, _ = case.arguments(dtype)
             yield outputs, inputs
-    large = Convolution("", (32, 128, 56, 56), 128, (3, 3), padding=SAME)
-    arrays = {
-        "conv2d": ([large.y], [large.x, large.w, large.w[:1]]),
-        "conv_transpose2d": ([large.x], [large.y, large.w, large.x[1:2]]),
-        "conv2d_grad_w": ([large.w], [large.y, large.x]),
-    }
-    if op in arrays:
-        for dtype in ("float32", "float64"):
+    for channels in (64, 128):  # each for a tile of its own
+        large = Convolution("", (32, channels, 56, 56), channels, (3, 3), padding=SAME)
+        arrays = {
+            "conv2d": ([large.y], [large.x, large.w, large.w[:1]]),
+            "conv_transpose2d": ([large.x], [large.y, large.w, large.x[1:2]]),
+            "conv2d_grad_w": ([large.w], [large.y, large.x]),
+        }
+        for dtype in ("float32", "float64") if op in arrays else ():
             outputs, inputs = ([np.broadcast_to(np.zeros((), dtype), s) for s in part] for part in arrays[op])
             yield outputs, [*inputs, *large.tables]
 
@@ -218,6 +218,7 @@ def compiled(noted: dict[tuple[Any, Any, int], str], cc: tuple[int, int]) -> lis
             "cc": f"{cc[0]}.{cc[1]}",
             "vector loads from shared memory": len(re.findall(r"ld\.shared\.v[24]", ptx)),
             "barriers": len(re.findall(r"bar\.sync|barrier\.sync", ptx)),
+            "instructions in double": len(re.findall(r"^\s+[a-z][\w.]*\.f64\b", ptx, re.MULTILINE)),
             **assembled(ptx, cc),
         }
         rows.append(row)

@@ -18,7 +18,7 @@ from kernel_cases import (
 )
 from kernel_geometries import SAME, TWO, Convolution
 
-from convkit._cuda import bands, chunks, dropout, parameters, target
+from convkit._cuda import bands, chunks, dropout, parameters, small_statistics, target
 from convkit.geometry import max_pool_windows, pool_windows
 
 CONVOLVED = [
@@ -54,6 +54,10 @@ NORMALIZED = [
         normalize_cases("long-row", 1, 3, chunks.CELLS + 3, 1, 1),
         normalize_cases("wide-group", 1, 4, 5, chunks.CELLS // 2, 2),
         normalize_cases("many-statistics", 1, target.THREADS + 1, 1, 2, 1),
+        normalize_cases("small-most", 1, 5, small_statistics.MOST, 1, 5),
+        normalize_cases("small-side-by-side", 1, 2 * target.THREADS + 1, 2, 3, 1),
+        normalize_cases("small-weights-in-turn", 1, 12, 1, small_statistics.MOST // 3, 4),
+        normalize_cases("no-longer-small", 1, 3, small_statistics.MOST + 1, 1, 1),
         normalize_cases("many-rows", 1, 4 * parameters.BLOCKS + 3, 2, 1, 1),
     )
     for case in cases

@@ -318,6 +318,47 @@ def test_torch_and_cupy_are_asked_for_their_streams(monkeypatch):
             assert visit.empty((2, 3), np.float32).shape == (2, 3)
 
 
+def test_tensors_of_pytorch(monkeypatch):
+    """Tensors in main memory that say that they are on a GPU: all of PyTorch but its GPU is the real one."""
+    torch = pytest.importorskip("torch")
+    if not SIMULATED:
+        pytest.skip("memory of the host, which a GPU cannot read")
+
+    class Tensor(torch.Tensor):
+        def __dlpack_device__(self):
+            return 2, 0
+
+        @property
+        def __cuda_array_interface__(self):
+            if self.requires_grad:
+                raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad")
+            strides = tuple(s * self.element_size() for s in self.stride())
+            host = torch.empty(0, dtype=self.dtype).as_subclass(torch.Tensor).numpy()
+            data = self.data_ptr(), False
+            return {"shape": tuple(self.shape), "typestr": host.dtype.str, "data": data, "strides": strides}
+
+    def there(array):
+        return torch.from_numpy(array).as_subclass(Tensor)
+
+    def here(tensor):
+        assert type(tensor) is Tensor
+        return tensor.as_subclass(torch.Tensor).numpy()
+
+    empty, stream = torch.empty, types.SimpleNamespace(cuda_stream=0)
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: empty(*a, **k).as_subclass(Tensor))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    x, w = there(X), there(W)
+    assert_near(here(convkit.conv2d(x, w, padding=1)), convkit.conv2d(X, W, padding=1))
+    turned = np.ascontiguousarray(X.swapaxes(2, 3))
+    assert_near(here(convkit.conv2d(x.transpose(2, 3), w)), convkit.conv2d(turned, W))
+    y, indices = convkit.max_pool2d(x, 2, return_indices=True)
+    assert_bits(here(indices), convkit.max_pool2d(X, 2, return_indices=True)[1])
+    assert convkit.max_pool2d(x, 2, out=y) is y
+    assert here(convkit.conv2d(x[:0], w)).shape == (0, 4, 3, 5)
+    with pytest.raises(TypeError, match="requires grad"):
+        convkit.conv2d(x.clone().requires_grad_(), w)
+
+
 def test_work_goes_to_the_stream_of_the_arrays(monkeypatch):
     from convkit._cuda import columns, target
 

@@ -30,7 +30,9 @@ def test_wide_groups(case):
 
 
 @pytest.mark.skipif(not target.SIMULATED, reason="a GPU's tiles are these")
-@pytest.mark.parametrize("tile", [Tile(64, 64, 8, 4, 4), Tile(128, 128, 8, 8, 8)], ids=str)
+@pytest.mark.parametrize(
+    "tile", [Tile(64, 64, 8, 4, 4), Tile(64, 128, 8, 8, 8), Tile(128, 128, 8, 8, 8)], ids=str
+)
 @pytest.mark.parametrize("module", [conv_register_tile, conv_vectors])
 def test_tiles_of_a_gpu(module, tile, monkeypatch):
     """The simulator's own tile is smaller: here its threads are as many as those of a GPU's block."""

@@ -14,7 +14,7 @@ if dispatch.why_not("cuda"):
 
 from cuda_cases import HIGH, LARGE, MANY, NORMALIZED, OTHERS, POOLED, TALL, TOO_LARGE, TOO_WIDE, WIDE
 
-from convkit._cuda import bands, chunks, large_windows, pooling, target
+from convkit._cuda import bands, chunks, large_windows, pooling, small_statistics, target
 
 CUDA = [k for k in dispatch.KERNELS if k.backend == "cuda"]
 DTYPES = "float32", "float64"
@@ -46,6 +46,20 @@ def test_normalisation_across_chunks(case):
     check(case, "reals", [k for k in CUDA if k.algorithm != "naive"])
 
 
+def test_small_statistics_share_a_block(monkeypatch):
+    launched, launch = [], small_statistics.launch
+    monkeypatch.setattr(
+        small_statistics, "launch", lambda kernel, *a: (launched.append((kernel, a[0])), launch(kernel, *a))
+    )
+    for case in (c for c in NORMALIZED if c.name in ("small-side-by-side", "no-longer-small")):
+        check(case, "reals", [k for k in CUDA if k.algorithm == "direct"])
+    blocks = -(-(2 * target.THREADS + 1) // (target.THREADS // small_statistics.LEAST))
+    assert set(launched) == {
+        (small_statistics.norm_small, min(blocks, target.MOST_BLOCKS)),
+        (small_statistics.gradient_small, min(blocks, target.MOST_BLOCKS)),
+    }
+
+
 def test_the_chunks_are_many():
     assert chunks.chunks_of(1, 2, MANY).number >= 4
     assert chunks.chunks_of(5 * HIGH, 2, 7).number >= 5
@@ -69,11 +83,12 @@ def test_chunks_cover_a_statistic_once_and_fit(N, G, L):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kernel", [k for k in CUDA if k.op == "normalize"], ids=kernel_id)
-def test_statistics_that_are_easily_lost(kernel, dtype):
+@pytest.mark.parametrize("M", [small_statistics.MOST, small_statistics.MOST + 1, MANY])
+def test_statistics_that_are_easily_lost(kernel, dtype, M):
     """semantics.md, rule 20: a constant, a large mean, and both where chunks are merged."""
     for values, mean, var in (
-        (np.full(MANY, 0.1, dtype), np.float64(np.dtype(dtype).type(0.1)), 0.0),
-        (10000 + 2.0**-9 * np.resize([1.0, -1.0], MANY // 2 * 2), 10000.0, 2.0**-18),
+        (np.full(M, 0.1, dtype), np.float64(np.dtype(dtype).type(0.1)), 0.0),
+        (10000 + 2.0**-9 * np.resize([1.0, -1.0], M // 2 * 2), 10000.0, 2.0**-18),
     ):
         x = values.astype(dtype).reshape(1, 1, 1, -1)
         y, got_mean, got_var = np.empty_like(x), np.empty(1), np.empty(1)
@@ -156,6 +171,18 @@ def test_indices_tell_the_gradient_where_to_look():
         want = np.zeros((P, 4 * OH * OW))
         np.add.at(want, (np.arange(P)[:, None], indices.reshape(P, -1)), 1)
         assert_equal(target.to_host(dx), want.reshape(dx.shape))
+
+
+@pytest.mark.parametrize("stray", [-1, 12, 2**62, -(2**62), -(2**63)])
+def test_an_index_outside_its_plane_is_passed_by(stray):
+    """And takes nothing from others, though a product with it may overflow."""
+    (line,) = (k for k in CUDA if k.op == "max_pool2d_backward")
+    indices = np.array([[[stray], [3], [11]], [[0], [5], [stray]]])
+    dx, dy = np.empty((2, 12, 1)), np.arange(1.0, 7.0).reshape(2, 3, 1)
+    load(line)(dx, dy, indices)
+    want = np.zeros((2, 12, 1))
+    want[0, [3, 11], 0], want[1, [0, 5], 0] = (2, 3), (4, 5)
+    assert_equal(dx, want)
 
 
 # --- the others ------------------------------------------------------------------------------

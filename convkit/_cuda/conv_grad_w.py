@@ -8,7 +8,8 @@ adds those up in their order: the same bits each time, as atomic additions would
 
 The tiles are those of the forward pass, and so are the vectors that they are read by. Here both operands
 are fetched along the pixels, as they lie in memory, and there is one buffer: while a block waits for
-memory, another one on its multiprocessor computes.
+memory, another one on its multiprocessor computes. (On an H200. As compiled for an A100, the kernel takes
+more registers than two blocks may have.)
 
 Where a group's channels are too few to fill a tile, each weight gets a block, whose threads share the sum.
 """

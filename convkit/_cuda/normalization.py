@@ -16,6 +16,7 @@ they are not those of the statistics, are in parameters.py.
 
 from __future__ import annotations
 
+from . import small_statistics
 from .chunks import BATCH, chunks_of, feature_of, onward, share_of
 from .ladder.norm_two_levels import scale_chunk
 from .parameters import sum_channels, sum_features
@@ -178,7 +179,10 @@ def normalize_backward(dx, dweight, dbias, dy, x, weight, mean, invstd):
     tensors = flat(dy), flat(x), flat(weight), mean, invstd
     if chunks_of(N, G, P * S, fewest=True, slots=BATCH).number == 1:
         sums = workspace(2 * G, float).reshape(1, 2, G)
-        launch(_gradient_at_once, grid_for(G, 1), THREADS, flat(dx), sums, *tensors, N, P, S)
+        if small_statistics.are_small(N, P * S):
+            small_statistics.normalize_backward(dx, sums, dy, x, weight, mean, invstd)
+        else:
+            launch(_gradient_at_once, grid_for(G, 1), THREADS, flat(dx), sums, *tensors, N, P, S)
         if P == 1:
             sum_channels(dweight, dbias, sums)
     else:

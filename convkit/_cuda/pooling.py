@@ -157,7 +157,8 @@ def _slants(slants, indices, IH, IW, P, OH, OW, across, blocks, rows):
                     if first + k < bottom:
                         where[k] = indices[(p * OH + first + k) * OW + ow]
                 for k in range(BATCH):
-                    if first + k < bottom:
+                    # No cell has an index outside of the plane, and products with one may overflow.
+                    if first + k < bottom and 0 <= where[k] < IH * IW:
                         ih = where[k] // IW
                         h = ih * OH - (first + k) * IH
                         w = (where[k] - ih * IW) * OW - ow * IW

@@ -1,4 +1,4 @@
-"""Reductions over a block: what its threads have found, put together in a fixed order.
+"""Reductions over a block or a part of it: what its threads have found, put together in a fixed order.
 
 The order is a tree: in each round the lower half of the threads that are left takes in the upper half.
 It depends on nothing but the number of threads, so results repeat bit for bit, which atomic additions
@@ -11,26 +11,36 @@ from __future__ import annotations
 from .scalars import merged
 from .target import THREADS, cuda, float64, jit
 
-__all__ = ["merge_block", "sum_block"]
+__all__ = ["merge_block", "sum_block", "sum_lanes"]
+
+
+@jit(device=True)
+def sum_lanes(a, b, lanes):
+    """Return the sums of a and b, in double, over each `lanes` neighbours, a power of two, to each of these.
+
+    All threads of the block must come, for they wait at the same barriers.
+    """
+    a_sums = cuda.shared.array(THREADS, float64)
+    b_sums = cuda.shared.array(THREADS, float64)
+    t, width = cuda.threadIdx.x, lanes
+    lane = t % lanes
+    a_sums[t], b_sums[t] = a, b
+    cuda.syncthreads()
+    while width > 1:
+        width //= 2
+        if lane < width:
+            a_sums[t] += a_sums[t + width]
+            b_sums[t] += b_sums[t + width]
+        cuda.syncthreads()
+    a, b = a_sums[t - lane], b_sums[t - lane]
+    cuda.syncthreads()
+    return a, b
 
 
 @jit(device=True)
 def sum_block(a, b):
     """Return the sums of all threads' a and b, in double, to every thread."""
-    a_sums = cuda.shared.array(THREADS, float64)
-    b_sums = cuda.shared.array(THREADS, float64)
-    t, width = cuda.threadIdx.x, THREADS
-    a_sums[t], b_sums[t] = a, b
-    cuda.syncthreads()
-    while width > 1:
-        width //= 2
-        if t < width:
-            a_sums[t] += a_sums[t + width]
-            b_sums[t] += b_sums[t + width]
-        cuda.syncthreads()
-    a, b = a_sums[0], b_sums[0]
-    cuda.syncthreads()
-    return a, b
+    return sum_lanes(a, b, THREADS)
 
 
 @jit(device=True)

@@ -63,7 +63,9 @@ def kernel_for(dtype: np.dtype, tile: Tile):
         for k0 in range(0, K, BK):
             for i in range(thread, BM * BK, threads):
                 m, k = m0 + i // BK, k0 + i % BK
-                a_tile[i % BK, i // BK] = w[(g * M + m) * K + k] if m < M and k < K else 0
+                a_tile[i % BK, i // BK] = 0
+                if m < M and k < K:
+                    a_tile[i % BK, i // BK] = w[(g * M + m) * K + k]
             for row in range(thread // BN, BK, threads // BN):
                 k = k0 + row
                 c_tile[row, column] = 0

@@ -41,7 +41,9 @@ def kernel(y, x, w, b, taps, ih_of, iw_of, SH, SW, G):
     acc = y.dtype.type(0)
     for k0 in range(0, K, T):
         k = k0 + across
-        a[down, across] = w[(g * M + m) * K + k] if m < M and k < K else 0
+        a[down, across] = 0
+        if m < M and k < K:
+            a[down, across] = w[(g * M + m) * K + k]
         k = k0 + down
         c[down, across] = 0
         if pixel < pixels and k < K:

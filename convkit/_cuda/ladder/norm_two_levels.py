@@ -14,7 +14,7 @@ order on both levels. What is left: one read too many, for statistics that a blo
 from math import sqrt
 
 from ..chunks import BATCH, CELLS, SLOTS, chunks_of, feature_of, onward, share_of
-from ..reduce import merge_block, sum_block
+from ..reduce import merge_block, sum_lanes
 from ..scalars import merged, smaller
 from ..target import THREADS, cuda, flat, float64, grid_for, jit, launch, uint64, workspace
 
@@ -39,21 +39,21 @@ def stage(cells, x, g, chunk, G, N, L, runs, columns, pieces):
 
 
 @jit(device=True)
-def moments_of(cells, count, first, total):
-    """Return mean and squared deviations of the block's cells: `count` of this thread's, `total` in all.
+def moments_of(cells, count, first, total, lanes):
+    """Return mean and squared deviations of `lanes` threads' cells: `count` of this thread's, `total` in all.
 
     They are counted from `first`, one of them, so that equal values differ from their mean by exactly 0.
     """
     away = 0.0
     for k in range(count):
         away += cells[cuda.threadIdx.x + k * THREADS] - first
-    mean = first + sum_block(away, 0.0)[0] / total
+    mean = first + sum_lanes(away, 0.0, lanes)[0] / total
     m2, left = 0.0, 0.0
     for k in range(count):
         d = cells[cuda.threadIdx.x + k * THREADS] - mean
         m2 += d * d
         left += d
-    m2, left = sum_block(m2, left)  # what the mean's rounding left over puts both right
+    m2, left = sum_lanes(m2, left, lanes)  # what the mean's rounding left over puts both right
     return mean + left / total, m2 - left * left / total
 
 
@@ -67,7 +67,7 @@ def chunk_moments(moments, x, N, L, runs, columns, pieces):
         count = stage(cells, x, g, chunk, G, N, L, runs, columns, pieces)
         n, c = chunk // pieces * runs, chunk % pieces * columns
         total = smaller(N - n, runs) * smaller(L - c, columns)
-        mean, m2 = moments_of(cells, count, float64(x[(n * G + g) * L + c]), total)
+        mean, m2 = moments_of(cells, count, float64(x[(n * G + g) * L + c]), total, THREADS)
         if cuda.threadIdx.x == 0:
             moments[chunk, 0, g], moments[chunk, 1, g], moments[chunk, 2, g] = total, mean, m2
 
