@@ -11,7 +11,7 @@ from ...padding import pad
 from ...pooling import avg_pool2d
 from ..model import Call, Case, Operation, Result, Rule, Wrong
 from .convolutions import counting, scattered
-from .poolings import DEFAULTS, WINDOWS, geometries, stride_ignored, strided
+from .poolings import DEFAULTS, WINDOWS, blocks_reshaped, geometries, stride_ignored, strided
 
 __all__ = ["OPERATION"]
 
@@ -33,6 +33,15 @@ def whole_window(call: Call) -> Result:
     if call.get("divisor_override") or not call.get("count_include_pad", True):
         return compute(call)
     return {"y": sums(call) / window_cells(call)}
+
+
+def divided_by_a_side(axis: int) -> Wrong:
+    """The sum of a window divided by its rows, or by its columns."""
+
+    def short(call: Call) -> Result:
+        return {"y": sums(call) / per_axis(call["kernel_size"], 2, "kernel_size")[axis]}
+
+    return Wrong(compute=short)
 
 
 def always_whole_window(call: Call) -> Result:
@@ -84,6 +93,13 @@ RULES = (
         wrong=(Wrong(lambda call: {**call, "divisor_override": 1}),),
     ),
     Rule(
+        "divisor_is_one_side",
+        says="A window of k rows and k columns has k * k cells, and by that number its sum is divided.",
+        instead="divides a window's sum by its rows or its columns alone",
+        why="The picture comes out k times as bright.",
+        wrong=(divided_by_a_side(0), divided_by_a_side(1)),
+    ),
+    Rule(
         "divisor_ignores_padding",
         says="With count_include_pad=True, the default, cells of the padding count in the divisor.",
         instead="divides by the cells of the image alone, although padding should count",
@@ -115,6 +131,7 @@ RULES = (
         wrong=(Wrong(lambda call: {k: v for k, v in call.items() if k != "divisor_override"}),),
     ),
     *WINDOWS,
+    blocks_reshaped(compute, lambda blocks: blocks.mean(axis=(4, 5))),
     stride_ignored(compute),
     Rule(
         "border_not_zero",

@@ -12,6 +12,7 @@ from .convolutions import scattered
 from .normalizations import (
     EPS,
     MOMENTUM,
+    along_the_width,
     bias_subtracted,
     by_updated_statistics,
     channels_last,
@@ -21,6 +22,7 @@ from .normalizations import (
     eps_rule,
     learned_in_evaluation,
     mean_kept,
+    momentum_of_the_old,
     moved,
     normalised_over,
     one_pass,
@@ -122,7 +124,10 @@ RULES = (
         instead="gives the new batch the weight 1 - momentum",
         why="Keras and the paper write momentum 0.9 or 0.99 for what PyTorch calls 0.1 or 0.01. Confused, "
         "the running statistics are those of the last batch.",
-        wrong=(running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var"),),
+        wrong=(
+            running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var"),
+            momentum_of_the_old(),
+        ),
     ),
     Rule(
         "momentum_ignored",
@@ -218,6 +223,15 @@ RULES = (
         why="TensorFlow's images are (N, H, W, C). With as many columns as channels nothing fails, and the "
         "numbers are wrong.",
         wrong=(Wrong(compute=channels_last),),
+    ),
+    Rule(
+        "parameters_along_the_width",
+        says="weight and bias (gamma and beta) go with the channels: y[n, c] = weight[c] * z[n, c] + "
+        "bias[c].",
+        instead="lines weight and bias up with the columns of the picture",
+        why="`gamma * z` lines gamma up with the last axis. For (N, C) that is the channels, for images the "
+        "columns: `gamma.reshape(1, -1, 1, 1)` is needed there.",
+        wrong=(Wrong(compute=along_the_width),),
     ),
     Rule(
         "mean_not_subtracted",

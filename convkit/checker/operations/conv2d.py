@@ -8,14 +8,11 @@ from typing import Any
 import numpy as np
 
 from ...conv import conv2d
-from ...geometry import conv_output_size, per_axis
 from ..model import Call, Case, NotPredicted, Operation, Result, Rule, Wrong
 from .convolutions import (
-    AXES,
     BATCH,
     BORDER,
     DILATION,
-    EDGES,
     PADDING,
     STRIDE,
     counting,
@@ -27,6 +24,7 @@ from .convolutions import (
     sorted_channels,
     windows_apart,
 )
+from .window_counts import LAST_WINDOW_LOST, SPANS, SQUARES, WINDOW_PAST_THE_EDGE
 
 __all__ = ["OPERATION"]
 
@@ -109,6 +107,27 @@ def bias_everywhere_first(call: Call) -> Call:
     return {**call, "b": np.full_like(call["b"], call["b"][0])} if "b" in call else call
 
 
+def bias_along_the_width(call: Call) -> Result:
+    """Add the bias as NumPy broadcasts it: along the last axis."""
+    return {"y": compute(no_bias(call))["y"] + call["b"]} if "b" in call else compute(call)
+
+
+def running_sum(axes: int, bias_inside: bool) -> Wrong:
+    """A sum that is set to zero before the loops over the last axes, instead of inside them."""
+
+    def added_up(call: Call) -> Result:
+        y = compute(call if bias_inside else no_bias(call))["y"]
+        rows = y.reshape(*y.shape[: y.ndim - axes], -1).cumsum(axis=-1).reshape(y.shape)
+        return {"y": rows if bias_inside or "b" not in call else rows + call["b"][:, None, None]}
+
+    return Wrong(compute=added_up)
+
+
+def filters_of_the_first_group(call: Call) -> Call:
+    groups = call.get("groups", 1)
+    return {**call, "w": np.tile(call["w"][: len(call["w"]) // groups], (groups, 1, 1, 1))}
+
+
 def filters_last_reshaped(result: Result, call: Call) -> Result:
     """Reshape the windows' rows (N, OH, OW, OC) without moving an axis."""
     y = result["y"]
@@ -146,32 +165,6 @@ def filters_restored(result: Result, call: Call) -> Result:
 def _sorted(call: Call) -> np.ndarray:
     filters = np.arange(len(call["w"]))
     return np.argsort(filters % call.get("groups", 1), kind="stable")
-
-
-def over_the_edge(call: Call, chosen: tuple[int, ...]) -> Call:
-    """Add a further window along some axes, which hangs over the edge and reads zeros there."""
-    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
-    pairs = []
-    for axis, (n, k, s_, p_, d_) in enumerate(
-        zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)
-    ):
-        o = conv_output_size(n, k, s_, d_, p_, p_)
-        e = d_ * (k - 1) + 1
-        over = axis in chosen and (n + 2 * p_ - e) % s_
-        pairs.append((p_, p_ + (o * s_ + e - n - 2 * p_ if over else 0)))
-    return {**call, "padding": tuple(pairs)}
-
-
-def past_the_edge(axes: tuple[int, ...]) -> tuple[Wrong, Wrong]:
-    """Return two ways: the further window reads zeros, or its reading raises."""
-
-    def raises(call: Call) -> Call:
-        padding = per_axis(call.get("padding", 0), 2, "padding")
-        if over_the_edge(call, axes)["padding"] != tuple((p, p) for p in padding):
-            raise NotPredicted
-        return call
-
-    return Wrong(lambda call: over_the_edge(call, axes)), Wrong(raises)
 
 
 # --- cases ---------------------------------------------------------------------------------
@@ -313,22 +306,31 @@ RULES = (
         "before training.",
         wrong=(Wrong(bias_everywhere_first),),
     ),
+    Rule(
+        "bias_along_the_width",
+        says="Output channel oc takes b[oc], for all of its pixels.",
+        instead="adds the bias along the width of the picture",
+        why="`y + b` lines b up with the last axis, which is the columns: with as many columns as filters "
+        "nothing fails. `b[:, None, None]`, or `b.reshape(1, -1, 1, 1)`, lines it up with the channels.",
+        wrong=(Wrong(compute=bias_along_the_width),),
+    ),
+    Rule(
+        "sum_not_reset",
+        says="Every output number is a sum of its own, which starts at zero.",
+        instead="goes on adding to the sum of the output before",
+        why="`total = 0` belongs inside the loops over output pixels and outside those over channels and "
+        "taps: one line too far out, and each output contains all that were made before it.",
+        wrong=tuple(running_sum(axes, inside) for axes in (1, 2, 3) for inside in (False, True)),
+    ),
     rule_with(STRIDE[0], *STRIDE[0].wrong, Wrong(compute=windows_apart(compute))),
     *STRIDE[1:],
-    *EDGES,
-    Rule(
-        "window_past_the_edge",
-        says="A window counts only if it ends inside the padded image: o = floor((n + 2p - d(k - 1) - 1) / "
-        "s) + 1.",
-        instead="adds a window that hangs over the edge",
-        why="Rounding up instead of down gives one output too many wherever the stride does not divide "
-        "evenly. Either an index runs out of the array, or the last column is made of zeros that nobody "
-        "asked for.",
-        wrong=tuple(wrong for axes in AXES for wrong in past_the_edge(axes)),
-    ),
+    LAST_WINDOW_LOST,
+    WINDOW_PAST_THE_EDGE,
+    SQUARES,
     *PADDING,
     *BORDER,
     *DILATION,
+    SPANS,
     Rule(
         "groups_ignored",
         says="A filter of group g reads the channels of its own group: g * IC/groups and those after it.",
@@ -342,6 +344,13 @@ RULES = (
         instead="deals channels or filters out in turn, one to each group",
         why="Weights from elsewhere have the other order, and shapes do not tell the two apart.",
         wrong=(Wrong(groups_interleaved), Wrong(filters_interleaved, filters_restored)),
+    ),
+    Rule(
+        "groups_share_filters",
+        says="A group has filters of its own: group g those from g * OC/groups on.",
+        instead="makes every group's outputs with the filters of the first",
+        why="With groups = 2 half of the weights are never read, and half of the gradient is lost.",
+        wrong=(Wrong(filters_of_the_first_group),),
     ),
     *BATCH,
     Rule(

@@ -12,11 +12,9 @@ from ...geometry import per_axis
 from ..model import Call, Result, Rule, Wrong
 
 __all__ = [
-    "AXES",
     "BATCH",
     "BORDER",
     "DILATION",
-    "EDGES",
     "EDGE_NOT_REPEATED",
     "EDGE_REPEATED",
     "PADDING",
@@ -108,23 +106,6 @@ def sorted_channels(call: Call, groups: int) -> np.ndarray:
     return call["x"][:, np.argsort(channels % groups, kind="stable")]
 
 
-def windows_lost(always: bool, axes: tuple[int, ...] = (0, 1)) -> Callable[[Result, Call], Result]:
-    """Return a detour that loses the last window of some axes: always, or where it ends on the edge."""
-
-    def after(result: Result, call: Call) -> Result:
-        ((name, y),) = result.items()
-        s, p, d = (
-            per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1))
-        )
-        keep = []
-        for axis, (n, k, s_, p_, d_) in enumerate(zip(call["x"].shape[2:], taps(call), s, p, d, strict=True)):
-            lost = axis in axes and (always or (n + 2 * p_ - d_ * (k - 1) - 1) % s_ == 0)
-            keep.append(slice(0, y.shape[2 + axis] - lost))
-        return {name: y[:, :, keep[0], keep[1]]}
-
-    return after
-
-
 def padded_uninvited(before: Callable[[int], int], after: Callable[[int], int]) -> Callable[[Call], Call]:
     """Return a detour that pads where no padding is asked for, by functions of the window's span less one."""
 
@@ -163,6 +144,16 @@ def padded_by_hand(mode: str) -> Callable[[Call], Call]:
     return change
 
 
+def all_axes_padded(call: Call) -> Call:
+    """Pad batch and channels with zeros as well, as np.pad(x, padding) does; none is read past the last."""
+    first, second = per_axis(call.get("padding", 0), 2, "padding")
+    if first == second == 0:
+        return call
+    x = np.pad(call["x"], [(first, second)] * 2 + [(0, 0)] * 2)
+    channels = call["x"].shape[1] if "w" in call else None
+    return {**call, "x": x[:, :channels].copy(), "padding": ((first, second), (first, second))}
+
+
 def one_sided(which: Callable[[int], tuple[int, int]]) -> Callable[[Call], Call]:
     return option("padding", lambda h, w: (which(h), which(w)))
 
@@ -178,8 +169,6 @@ def other_images_zero(result: Result, call: Call) -> Result:
 def images_the_same(result: Result, call: Call) -> Result:
     return {name: np.broadcast_to(y[:1], y.shape) for name, y in result.items()}
 
-
-AXES = ((0, 1), (0,), (1,))  # a slip may be made for both axes or for one
 
 # --- rules ---------------------------------------------------------------------------------
 
@@ -222,18 +211,6 @@ STRIDE = (
             Wrong(option("stride", lambda h, w: (h, h))),
             Wrong(option("stride", lambda h, w: (w, w))),
         ),
-    ),
-)
-
-EDGES = (
-    Rule(
-        "last_window_lost",
-        says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - d(k - 1) - "
-        "1) / s) + 1.",
-        instead="stops one window early",
-        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is "
-        "the window that stands at the start, before any step was made.",
-        wrong=tuple(Wrong(after=windows_lost(always, axes)) for always in (True, False) for axes in AXES),
     ),
 )
 
@@ -284,6 +261,14 @@ PADDING = (
             Wrong(option("padding", lambda h, w: (h, h))),
             Wrong(option("padding", lambda h, w: (w, w))),
         ),
+    ),
+    Rule(
+        "wrong_axes_padded",
+        says="Rows and columns are padded; batch and channels stay as they are.",
+        instead="pads every axis, batch and channels too",
+        why="`np.pad(x, p)` adds p empty images before and behind the batch, and p empty channels to each: "
+        "`np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))` says what is meant.",
+        wrong=(Wrong(all_axes_padded),),
     ),
     Rule(
         "border_not_zero",

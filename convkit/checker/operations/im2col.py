@@ -20,6 +20,7 @@ from .convolutions import (
     small_geometries,
     taps,
 )
+from .window_counts import LAST_WINDOW_LOST, SPANS, SQUARES, WINDOW_PAST_THE_EDGE
 
 __all__ = ["OPERATION"]
 
@@ -48,12 +49,29 @@ def reordered(*order: int) -> Callable[[Result, Call], Result]:
 
 
 def rows_are_windows(result: Result, call: Call) -> Result:
-    return {"cols": result["cols"].swapaxes(1, 2)}
+    return {"cols": result["cols"].swapaxes(-1, -2)}
 
 
 def batch_beside(result: Result, call: Call) -> Result:
     """Put the images' columns side by side in one matrix."""
     return {"cols": np.concatenate(list(result["cols"]), axis=1)}
+
+
+def batch_innermost(result: Result, call: Call) -> Result:
+    """One matrix, in which the images take turns: a window of each, then the next window."""
+    cols = result["cols"]
+    return {"cols": cols.transpose(1, 2, 0).reshape(cols.shape[1], -1)}
+
+
+def in_the_plane(after: Callable[[Result, Call], Result]) -> Wrong:
+    """A detour of results that have rows and columns of windows."""
+
+    def changed(result: Result, call: Call) -> Result:
+        cols = result["cols"]
+        planes = after({"cols": cols.reshape(*cols.shape[:2], *extents(call)[-2:])}, call)["cols"]
+        return {"cols": planes.reshape(*cols.shape[:2], -1)}
+
+    return Wrong(after=changed)
 
 
 def taps_turned(result: Result, call: Call) -> Result:
@@ -64,12 +82,6 @@ def taps_turned(result: Result, call: Call) -> Result:
 
 def split(result: Result, call: Call) -> Result:
     return {"cols": result["cols"].reshape(len(result["cols"]), *extents(call))}
-
-
-def last_lost(result: Result, call: Call) -> Result:
-    cols = result["cols"]
-    each = cols.reshape(len(cols), *extents(call))[..., :-1, :-1]
-    return {"cols": each.reshape(len(cols), cols.shape[1], -1)}
 
 
 def windows_apart(call: Call) -> Result:
@@ -120,7 +132,7 @@ RULES = (
         instead="puts the columns of all images side by side in one matrix",
         why="It is a good layout too, and one product then serves the whole batch, but the result is no "
         "longer in the order (N, OC, OH, OW).",
-        wrong=(Wrong(after=batch_beside),),
+        wrong=(Wrong(after=batch_beside), Wrong(after=batch_innermost)),
     ),
     Rule(
         "axes_not_joined",
@@ -177,15 +189,11 @@ RULES = (
     ),
     rule_with(STRIDE[0], *STRIDE[0].wrong, Wrong(compute=windows_apart)),
     *STRIDE[1:],
-    Rule(
-        "last_window_lost",
-        says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - d(k - 1) - "
-        "1) / s) + 1.",
-        instead="stops one window early",
-        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is "
-        "the window that stands at the start, before any step was made.",
-        wrong=(Wrong(after=last_lost),),
+    *(
+        rule_with(rule, *(in_the_plane(wrong.after) for wrong in rule.wrong))
+        for rule in (LAST_WINDOW_LOST, SQUARES)
     ),
+    WINDOW_PAST_THE_EDGE,
     *(rule for rule in PADDING if rule.name != "border_not_zero"),
     Rule(
         "border_not_zero",
@@ -199,6 +207,7 @@ RULES = (
         ),
     ),
     *DILATION,
+    rule_with(SPANS, *(in_the_plane(wrong.after) for wrong in SPANS.wrong)),
     Rule(
         "result_in_the_image_s_order",
         says="Every window is copied, so a pixel that is in several windows comes several times.",

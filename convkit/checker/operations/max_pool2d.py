@@ -11,7 +11,7 @@ from ...max_pooling import max_pool2d
 from ...padding import pad
 from ..model import Call, Case, Operation, Result, Rule, Wrong
 from .convolutions import DILATION, counting, scattered
-from .poolings import DEFAULTS, WINDOWS, fits, geometries, stride_ignored, strided
+from .poolings import DEFAULTS, WINDOWS, blocks_reshaped, fits, geometries, stride_ignored, strided
 
 __all__ = ["OPERATION"]
 
@@ -23,14 +23,18 @@ def compute(call: Call) -> Result:
     return {"y": result}
 
 
-def zero_padding(call: Call) -> Result:
-    """Pad with zeros, which win over negative pixels."""
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
-    padded = {**call, "x": pad(call["x"], (pw, pw, ph, ph)), "stride": strided(call), "padding": 0}
-    y = compute({**padded, "return_indices": False})["y"]
-    right = compute(call)
-    changed = {"y": y[:, :, : right["y"].shape[2], : right["y"].shape[3]]}
-    return {**right, **changed} if not ph + pw else changed
+def padded_with(number: float) -> Wrong:
+    """Pad with a number, which wins over smaller pixels."""
+
+    def wrong(call: Call) -> Result:
+        ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+        x = pad(call["x"], (pw, pw, ph, ph), "constant", number)
+        whole = {**call, "x": x, "stride": strided(call), "padding": 0, "return_indices": False}
+        y, right = compute(whole)["y"], compute(call)
+        changed = {"y": y[:, :, : right["y"].shape[2], : right["y"].shape[3]]}
+        return {**right, **changed} if not ph + pw else changed
+
+    return Wrong(compute=wrong)
 
 
 def from_zero(result: Result, call: Call) -> Result:
@@ -173,10 +177,10 @@ RULES = (
     Rule(
         "padding_is_zero",
         says="Padding is minus infinity, so that it never wins.",
-        instead="pads with zeros, which win over negative pixels",
+        instead="pads with zeros, or another number, which wins over smaller pixels",
         why="A zero is a number like any other. Where all pixels of a window are negative the maximum "
         "would be found outside the image.",
-        wrong=(Wrong(compute=zero_padding),),
+        wrong=(padded_with(0.0), padded_with(-1.0)),
     ),
     Rule(
         "starts_from_zero",
@@ -251,6 +255,7 @@ RULES = (
         wrong=(Wrong(after=in_the_whole_array),),
     ),
     *WINDOWS,
+    blocks_reshaped(compute, lambda blocks: blocks.max(axis=(4, 5))),
     stride_ignored(compute),
     *DILATION,
 )

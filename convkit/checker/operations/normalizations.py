@@ -13,6 +13,7 @@ from ..model import Call, Garbage, NotPredicted, Result, Rule, Wrong
 __all__ = [
     "EPS",
     "MOMENTUM",
+    "along_the_width",
     "axes_of",
     "bias_subtracted",
     "by_updated_statistics",
@@ -24,6 +25,7 @@ __all__ = [
     "learned_in_evaluation",
     "mean_kept",
     "moments",
+    "momentum_of_the_old",
     "moved",
     "normalised_over",
     "one_pass",
@@ -194,6 +196,20 @@ def running(
 
 def moved(old: np.ndarray, new: np.ndarray, momentum: float) -> np.ndarray:
     return (1 - momentum) * old + momentum * new
+
+
+def momentum_of_the_old() -> Wrong:
+    """A momentum that is given weighs the old statistics; the default, 0.9, weighs them as it should."""
+    reversed_ = running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var")
+    return Wrong(after=lambda result, call: reversed_.after(result, call) if "momentum" in call else result)
+
+
+def along_the_width(call: Call) -> Result:
+    """Let NumPy broadcast weight and bias: along the last axis."""
+    rest = {k: v for k, v in call.items() if k not in ("weight", "bias")}
+    result = compute(rest)
+    y = result["y"] * call.get("weight", 1.0) + call.get("bias", 0.0)
+    return {**result, "y": y}
 
 
 def deviations(result: Result, call: Call) -> Result:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...geometry import per_axis, pool_output_size
-from ..model import Call, Garbage, Result, Rule, Wrong
-from .convolutions import AXES, BATCH, PADDING, STRIDE, option, rule_with, windows_apart
+import numpy as np
 
-__all__ = ["DEFAULTS", "WINDOWS", "geometries", "stride_ignored", "strided"]
+from ...geometry import per_axis, pool_output_size
+from ..model import Call, Garbage, NotPredicted, Result, Rule, Wrong
+from .convolutions import BATCH, PADDING, STRIDE, option, rule_with, windows_apart
+from .window_counts import AXES, SQUARES, square
+
+__all__ = ["DEFAULTS", "WINDOWS", "blocks_reshaped", "fits", "geometries", "stride_ignored", "strided"]
 
 DEFAULTS = {"stride": None, "padding": 0, "ceil_mode": False}
 
@@ -67,6 +70,11 @@ def extents(size: tuple[int, int], call: Call) -> list[int]:
     return [pool_output_size(n, k_, s, p_, d_, ceil) for n, k_, s, p_, d_ in axes]
 
 
+def counted(call: Call) -> tuple[int, int]:
+    rows, columns = extents(call["x"].shape[2:], call)
+    return rows, columns
+
+
 # --- detours -------------------------------------------------------------------------------
 
 
@@ -114,6 +122,34 @@ def one_of_the_axes(name: str) -> tuple[Wrong, ...]:
 def kept_stride(change: Callable[[Call], Call]) -> Callable[[Call], Call]:
     """Keep the stride as it was, where it follows from the window's size and `change` alters that."""
     return lambda call: change({**call, "stride": strided(call)})
+
+
+def blocks_reshaped(compute: Callable[[Call], Result], pooled: Callable[[np.ndarray], np.ndarray]) -> Rule:
+    """Return the rule about windows side by side that are made by reshaping, for one kind of pooling."""
+
+    def reshaped(call: Call) -> Result:
+        x, (OH, OW) = call["x"], counted(call)
+        KH, KW = per_axis(call["kernel_size"], 2, "kernel_size")
+        others = ("padding", "ceil_mode", "divisor_override", "return_indices")
+        if strided(call) != (KH, KW) or call.get("dilation", 1) != 1 or any(call.get(o) for o in others):
+            raise NotPredicted
+        blocks = x[:, :, : OH * KH, : OW * KW].reshape(*x.shape[:2], OH, OW, KH, KW)
+        return {"y": pooled(blocks)}
+
+    def where_it_can_be(call: Call) -> Result:
+        try:
+            return reshaped(call)
+        except NotPredicted:
+            return compute(call)
+
+    return Rule(
+        "blocks_reshaped",
+        says="A window holds neighbours: x[kh + KH * oh, kw + KW * ow] for the KH * KW taps.",
+        instead="reshapes the image so that each window holds pixels that follow one another in memory",
+        why="In memory a row of the image is followed by the next row, not by the next window: "
+        "`reshape(OH, KH, OW, KW)` and then the axes 1 and 3, not `reshape(OH, OW, KH, KW)`.",
+        wrong=(Wrong(compute=reshaped), Wrong(compute=where_it_can_be)),
+    )
 
 
 def stride_ignored(compute: Callable[[Call], Result]) -> Rule:
@@ -191,6 +227,7 @@ WINDOWS = (
         "well-known engines had this wrong.",
         wrong=(Wrong(after=starts_in_the_padding),),
     ),
+    rule_with(SQUARES, *square(counted)),
     *(rule for rule in PADDING if rule.name in ("padding_ignored", "padding_swapped")),
     *BATCH,
 )
