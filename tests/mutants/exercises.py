@@ -164,6 +164,33 @@ def bias_broadcast(x, w, b=None):
     return y if b is None else y + b
 
 
+def columns_and_weights_apart(x, w):
+    """Columns with the channels last, weights with the channels first"""
+    (N, _, H, W), (OC, _, KH, KW) = x.shape, w.shape
+    cols = sliding_window_view(x, (KH, KW), (2, 3)).transpose(0, 2, 3, 4, 5, 1)
+    return np.moveaxis(cols.reshape(N, H - KH + 1, W - KW + 1, -1) @ w.reshape(OC, -1).T, -1, 1)
+
+
+def filters_of_another_axis(x, w):
+    """`"nchwij,coij->nohw"`"""
+    return np.einsum("nchwij,coij->nohw", sliding_window_view(x, w.shape[2:], (2, 3)), w)
+
+
+def size_without_padding(x, w, padding=0):
+    """`H - KH + 1` of the image that was not padded yet"""
+    (N, _, H, W), (OC, _, KH, KW) = x.shape, w.shape
+    x, y = padded(x, padding), np.zeros((N, OC, H - KH + 1, W - KW + 1))
+    for i, j in np.ndindex(y.shape[2:]):
+        y[:, :, i, j] = np.tensordot(x[:, :, i : i + KH, j : j + KW], w, ((1, 2, 3), (1, 2, 3)))
+    return y
+
+
+def image_with_gaps(x, w, dilation=1):
+    """`x[:, :, ::d, ::d]`"""
+    x = x[:, :, ::dilation, ::dilation]
+    return np.einsum("nchwij,ocij->nohw", sliding_window_view(x, w.shape[2:], (2, 3)), w)
+
+
 def backward_that_keeps_axes(dout, x, w):
     """`dout.sum((0, 2, 3), keepdims=True)`"""
     dx, dw, db = backward_with_an_if(dout, x, w)
@@ -201,6 +228,24 @@ def border_of_minus_one(x, kernel_size, stride=None, padding=0):
     """A border of -1"""
     x = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), constant_values=-1)
     return windows_of(x, kernel_size, stride or kernel_size).max((4, 5))
+
+
+def index_by_the_output_s_width(x, kernel_size, stride=None, return_indices=False):
+    """`row * OW + column`"""
+    k, s = kernel_size, stride or kernel_size
+    seen = windows_of(x, k, s)
+    at = seen.reshape(*seen.shape[:4], -1).argmax(-1)
+    rows, columns = np.arange(seen.shape[2])[:, None] * s + at // k, np.arange(seen.shape[3]) * s + at % k
+    return (seen.max((4, 5)), rows * seen.shape[3] + columns) if return_indices else seen.max((4, 5))
+
+
+def norm_by_moved_statistics(x, running_mean, running_var, training=True, momentum=0.1, eps=1e-5):
+    """Normalises by the running statistics that it has just moved, by `x.var()`"""
+    if training:
+        running_mean += momentum * (x.mean((0, 2, 3)) - running_mean)
+        running_var += momentum * (x.var((0, 2, 3)) - running_var)
+    mean, var = (v.reshape(1, -1, 1, 1) for v in (running_mean, running_var))
+    return (x - mean) / np.sqrt(var + eps)
 
 
 def norm_with_momentum_of_the_old(
@@ -249,6 +294,12 @@ def dropout_of_normal_numbers(x, p=0.5, training=True):
     return x * (np.random.default_rng().standard_normal(x.shape) > p) / (1 - p)
 
 
+def columns_of_a_view(x, kernel_size, stride=1, padding=0):
+    """A reshape without a transpose"""
+    k, x = kernel_size, padded(x, padding)
+    return windows_of(x, k, stride).reshape(len(x), x.shape[1] * k * k, -1)
+
+
 def columns_of_all_images(x, kernel_size, stride=1):
     """One matrix with the images in turn, as a well-known course has it"""
     k, s = kernel_size, stride
@@ -267,17 +318,29 @@ BROKEN = [
     ("conv2d", ("square_assumed",), as_wide_as_high, {}),
     ("conv2d", ("window_past_the_edge",), size_rounded, {}),
     ("conv2d", ("bias_along_the_width",), bias_broadcast, {}),
+    ("conv2d", ("weights_in_another_order",), columns_and_weights_apart, {}),
+    ("conv2d", ("channels_taken_for_filters",), filters_of_another_axis, {}),
+    ("conv2d", ("padding_not_counted",), size_without_padding, {}),
+    ("conv2d", ("image_dilated",), image_with_gaps, {}),
     ("conv2d_backward", ("axes_added",), backward_that_keeps_axes, {}),
     ("pad", ("zero_padding_behind",), padding_by_a_slice, {}),
     ("avg_pool2d", ("blocks_reshaped",), blocks_without_a_turn, {}),
     ("avg_pool2d", ("divisor_is_one_side",), divided_by_k, {}),
     ("avg_pool2d", ("fractions_lost",), whole_averages, {}),
     ("max_pool2d", ("padding_is_zero",), border_of_minus_one, {}),
+    ("max_pool2d", ("index_by_another_width",), index_by_the_output_s_width, {}),
+    (
+        "batch_norm",
+        ("running_statistics_used_in_training", "running_var_biased"),
+        norm_by_moved_statistics,
+        {},
+    ),
     ("batch_norm", ("momentum_reversed",), norm_with_momentum_of_the_old, {}),
     ("batch_norm", ("parameters_along_the_width",), gamma_broadcast, {}),
     ("batch_norm_backward", ("variance_s_gradient_scaled",), chain_rule_with_another_power, {"layout": "NC"}),
     ("batch_norm_backward", ("sums_for_means",), chain_rule_without_a_share, {"layout": "NC"}),
     ("dropout", ("wrong_share",), dropout_of_normal_numbers, {}),
+    ("im2col", ("columns_reshaped",), columns_of_a_view, {}),
     ("im2col", ("batch_side_by_side",), columns_of_all_images, {}),
     ("im2col", ("batch_side_by_side", "rows_are_windows"), rows_of_all_images, {}),
 ]

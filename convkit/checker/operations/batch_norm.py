@@ -13,7 +13,9 @@ from .normalizations import (
     EPS,
     MOMENTUM,
     along_the_width,
+    bias_multiplied,
     bias_subtracted,
+    by_biased_statistics,
     by_updated_statistics,
     channels_last,
     compute,
@@ -31,6 +33,7 @@ from .normalizations import (
     unbiased,
     weight_bias_swapped,
     without,
+    without_in_evaluation,
     y_of,
 )
 
@@ -130,6 +133,15 @@ RULES = (
         ),
     ),
     Rule(
+        "old_statistics_kept_whole",
+        says="The old running statistics lose the weight that the new batch gets: running = (1 - momentum) * "
+        "running + momentum * batch.",
+        instead="adds the batch's share to the running statistics, and takes nothing from the old ones",
+        why="A sum whose weights do not add up to one grows with every batch: after a hundred batches of "
+        "mean 1 the running mean would be 10.",
+        wrong=(running(lambda old, new, m: old + m * new, "running_mean", "running_var"),),
+    ),
+    Rule(
         "momentum_ignored",
         says="The momentum that is given is the one that is used.",
         instead="moves its running statistics by 0.1 of the way, or all of it, whatever the momentum",
@@ -172,7 +184,11 @@ RULES = (
         instead="normalises by the running statistics in training",
         why="At the start they are 0 and 1, and nothing would be normalised. The noise of the batch's own "
         "statistics belongs to the method.",
-        wrong=(y_of(lambda call: {**call, "training": False}), y_of(by_updated_statistics)),
+        wrong=(
+            y_of(lambda call: {**call, "training": False}),
+            y_of(by_updated_statistics),
+            y_of(by_biased_statistics),
+        ),
     ),
     Rule(
         "batch_statistics_used_in_evaluation",
@@ -245,7 +261,7 @@ RULES = (
         says="The normalised values are multiplied by weight (gamma), channel by channel.",
         instead="accepts a weight and does not use it",
         why="gamma lets the layer choose its own standard deviation, and, with beta, undo the normalisation.",
-        wrong=(without("weight"),),
+        wrong=(without("weight"), without_in_evaluation("weight")),
     ),
     Rule(
         "bias_missing",
@@ -253,7 +269,7 @@ RULES = (
         instead="accepts a bias and does not use it",
         why="beta lets the layer choose its own mean. The bias of the layer before cannot: its mean is "
         "subtracted.",
-        wrong=(without("bias"),),
+        wrong=(without("bias"), without_in_evaluation("bias")),
     ),
     Rule(
         "bias_subtracted",
@@ -262,6 +278,14 @@ RULES = (
         why="A network that trains its own beta would learn the other sign, but weights from elsewhere are "
         "wrong twice over.",
         wrong=(Wrong(bias_subtracted),),
+    ),
+    Rule(
+        "bias_multiplied",
+        says="weight (gamma) multiplies z alone, and bias (beta) is added after that: gamma * z + beta.",
+        instead="adds bias before it multiplies by weight",
+        why="gamma * (z + beta) has the mean gamma * beta, so the two parameters are no longer independent: "
+        "beta is to be the mean, gamma the standard deviation.",
+        wrong=(Wrong(bias_multiplied),),
     ),
     Rule(
         "weight_bias_swapped",

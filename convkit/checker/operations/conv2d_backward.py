@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...geometry import conv_output_size, per_axis
+from ...geometry import conv_output_size
 from ..model import Call, Case, Operation, Rule, Wrong
 from .convolution_gradients import (
     OUTPUTS,
@@ -30,7 +30,7 @@ from .convolution_gradients import (
     turned,
     uncropped,
 )
-from .convolutions import counting, digits, scattered, small_geometries
+from .convolutions import both, counting, digits, scattered, small_geometries
 
 __all__ = ["OPERATION"]
 
@@ -39,7 +39,7 @@ __all__ = ["OPERATION"]
 
 def with_grad_y(call: Call) -> Call:
     """Return the call with a gradient of the shape of the output."""
-    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    s, p, d = (both(call.get(k, v)) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
     axes = zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)
     shape = [conv_output_size(n, k, s_, d_, p_, p_) for n, k, s_, p_, d_ in axes]
     return {"grad_y": digits(len(call["x"]), len(call["w"]), *shape), **call}
@@ -144,8 +144,8 @@ RULES = (
     ),
     Rule(
         "batch_averaged",
-        says="grad_w and grad_b are sums over the batch, not means.",
-        instead="divides a gradient of the weights by the number of images",
+        says="grad_w and grad_b are sums over the batch, not means, and grad_x is each image's own.",
+        instead="divides a gradient by the number of images",
         why="If the loss is a mean, grad_y was divided already. Divided once more, steps shrink as batches "
         "grow.",
         wrong=(
@@ -153,6 +153,7 @@ RULES = (
                 grad_w=lambda result, call: result["grad_w"] / len(call["x"]),
                 grad_b=lambda result, call: result["grad_b"] / len(call["x"]),
             ),
+            Wrong(after=lambda result, call: {k: grad / len(call["x"]) for k, grad in result.items()}),
             result_with(grad_w=lambda result, call: result["grad_w"] / len(call["x"])),
             result_with(grad_b=lambda result, call: result["grad_b"] / len(call["x"])),
         ),

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from ...conv import conv2d_backward
-from ...geometry import per_axis
 from ...padding import pad, pad_backward
 from ..model import Call, Result, Wrong
+from .convolutions import both
 
 __all__ = [
     "OUTPUTS",
@@ -73,7 +73,7 @@ def last_filter(call: Call) -> Call:
 
 def sides(call: Call) -> tuple[int, int, int, int]:
     """Return the padding as `pad` wants it."""
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+    ph, pw = both(call.get("padding", 0))
     return pw, pw, ph, ph
 
 
@@ -113,7 +113,7 @@ def as_if(name: str, value: int, *outputs: str) -> Wrong:
 
     def after(result: Result, call: Call) -> Result:
         whole = padded({**call, name: value})
-        s, d = (per_axis(whole.get(k, 1), 2, k) for k in ("stride", "dilation"))
+        s, d = (both(whole.get(k, 1)) for k in ("stride", "dilation"))
         rows, columns = reached(call, s, d)
         x = whole["x"][:, :, :rows, :columns].copy()
         part = compute({**whole, "x": x})
@@ -127,8 +127,8 @@ def as_if(name: str, value: int, *outputs: str) -> Wrong:
 
 def left_over(call: Call) -> tuple[int, int]:
     """Return how many rows and columns of the padded image no window reaches."""
-    s, d = (per_axis(call.get(k, 1), 2, k) for k in ("stride", "dilation"))
-    (ph, pw), (H, W) = per_axis(call.get("padding", 0), 2, "padding"), call["x"].shape[2:]
+    s, d = (both(call.get(k, 1)) for k in ("stride", "dilation"))
+    (ph, pw), (H, W) = both(call.get("padding", 0)), call["x"].shape[2:]
     rows, columns = reached(call, s, d)
     return H + 2 * ph - rows, W + 2 * pw - columns
 
@@ -149,7 +149,7 @@ def continued(grad: np.ndarray, call: Call) -> np.ndarray:
 def only_what_was_reached(result: Result, call: Call) -> np.ndarray:
     """Leave rows and columns away that no window reaches: the shape of a plain transposed convolution."""
     rows, columns = left_over(call)
-    (ph, pw), grad = per_axis(call.get("padding", 0), 2, "padding"), compute(padded(call))["grad_x"]
+    (ph, pw), grad = both(call.get("padding", 0)), compute(padded(call))["grad_x"]
     H, W = grad.shape[2:]
     return grad[:, :, ph : H - ph - rows, pw : W - pw - columns]
 
@@ -160,7 +160,7 @@ def assigned(by_filter: bool) -> Wrong:
     def grad_x(result: Result, call: Call) -> np.ndarray:
         whole = padded(call)
         dy, w, x = call["grad_y"], call["w"], whole["x"]
-        (SH, SW), (DH, DW) = (per_axis(call.get(k, 1), 2, k) for k in ("stride", "dilation"))
+        (SH, SW), (DH, DW) = (both(call.get(k, 1)) for k in ("stride", "dilation"))
         G, (OC, ICG, KH, KW) = call.get("groups", 1), w.shape
         grad = np.zeros_like(x)
         each = [slice(o, o + 1) for o in range(OC // G)] if by_filter else [slice(None)]
@@ -187,7 +187,7 @@ def cropped_at_the_start(result: Result, call: Call) -> np.ndarray:
 
 
 def cropped_to_minus_zero(result: Result, call: Call) -> np.ndarray:
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+    ph, pw = both(call.get("padding", 0))
     return compute(padded(call))["grad_x"][:, :, ph:-ph, pw:-pw]
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from ...geometry import per_axis
 from ..model import Call, Result, Rule, Wrong
 
 __all__ = [
@@ -19,8 +18,10 @@ __all__ = [
     "EDGE_REPEATED",
     "PADDING",
     "STRIDE",
+    "both",
     "counting",
     "digits",
+    "modes_exchanged",
     "option",
     "other_mode",
     "rule_with",
@@ -31,7 +32,12 @@ __all__ = [
     "windows_apart",
 ]
 
-# --- numbers -------------------------------------------------------------------------------
+# --- numbers and options --------------------------------------------------------------------
+
+
+def both(value: Any) -> tuple[Any, Any]:
+    """Return an option's value for rows and for columns; what a case holds is known to be valid."""
+    return value if isinstance(value, tuple) else (value, value)
 
 
 def counting(*shape: int) -> np.ndarray:
@@ -75,7 +81,7 @@ def small_geometries(
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int], dict[str, Any]]]:
     """Yield (image size, kernel size, options) of every small geometry in which a window fits."""
     for size, kernel, chosen in product(SIZES, KERNELS, options):
-        p, d = (per_axis(chosen.get(k, v), 2, k) for k, v in (("padding", 0), ("dilation", 1)))
+        p, d = (both(chosen.get(k, v)) for k, v in (("padding", 0), ("dilation", 1)))
         axes = zip(size, kernel, p, d, strict=True)
         if all(n + 2 * p_ >= d_ * (k - 1) + 1 for n, k, p_, d_ in axes):
             yield size, kernel, chosen
@@ -90,14 +96,14 @@ def option(name: str, value: Any) -> Callable[[Call], Call]:
     def change(call: Call) -> Call:
         if name not in call:
             return call
-        return {**call, name: value(*per_axis(call[name], 2, name)) if callable(value) else value}
+        return {**call, name: value(*both(call[name])) if callable(value) else value}
 
     return change
 
 
 def taps(call: Call) -> tuple[int, ...]:
     """Rows and columns of the kernel or window."""
-    return call["w"].shape[2:] if "w" in call else per_axis(call["kernel_size"], 2, "kernel_size")
+    return call["w"].shape[2:] if "w" in call else both(call["kernel_size"])
 
 
 def sorted_channels(call: Call, groups: int) -> np.ndarray:
@@ -112,10 +118,7 @@ def padded_uninvited(before: Callable[[int], int], after: Callable[[int], int]) 
     def change(call: Call) -> Call:
         if "padding" in call:
             return call
-        spans = [
-            d * (k - 1)
-            for d, k in zip(per_axis(call.get("dilation", 1), 2, "dilation"), taps(call), strict=True)
-        ]
+        spans = [d * (k - 1) for d, k in zip(both(call.get("dilation", 1)), taps(call), strict=True)]
         return {**call, "padding": tuple((before(span), after(span)) for span in spans)}
 
     return change
@@ -126,7 +129,7 @@ def padded_further(before: Callable[[int], int], after: Callable[[int], int]) ->
     uninvited = padded_uninvited(before, after)
 
     def change(call: Call) -> Call:
-        asked = per_axis(call.get("padding", 0), 2, "padding")
+        asked = both(call.get("padding", 0))
         more = uninvited({k: v for k, v in call.items() if k != "padding"})["padding"]
         return {**call, "padding": tuple((p + a, p + b) for p, (a, b) in zip(asked, more, strict=True))}
 
@@ -146,7 +149,7 @@ def padded_by_hand(mode: str) -> Callable[[Call], Call]:
 
 def all_axes_padded(call: Call) -> Call:
     """Pad batch and channels with zeros as well, as np.pad(x, padding) does; none is read past the last."""
-    first, second = per_axis(call.get("padding", 0), 2, "padding")
+    first, second = both(call.get("padding", 0))
     if first == second == 0:
         return call
     x = np.pad(call["x"], [(first, second)] * 2 + [(0, 0)] * 2)
@@ -183,7 +186,7 @@ def windows_apart(compute: Callable[[Call], Result]) -> Callable[[Call], Result]
     def close(call: Call) -> Result:
         wanted = compute(call)
         rows, columns = next(iter(wanted.values())).shape[2:]
-        given = per_axis(call.get("stride") or call.get("kernel_size", 1), 2, "stride")
+        given = both(call.get("stride") or call.get("kernel_size", 1))
         stride = tuple(1 if o > 1 else s for o, s in zip((rows, columns), given, strict=True))
         return {k: a[:, :, :rows, :columns] for k, a in compute({**call, "stride": stride}).items()}
 
@@ -241,7 +244,8 @@ PADDING = (
         "padding_one_sided",
         says="padding=p puts p cells on each side: p before and p after.",
         instead="pads one side only",
-        why="With all of the padding on one side the shape may be right and the picture moves by p pixels.",
+        why="With all of the padding on one side the shape may be right and the picture moves by p pixels. "
+        "A size with p where 2p belongs loses what the padding behind would have made.",
         wrong=(
             Wrong(one_sided(lambda p: (p, 0))),
             Wrong(one_sided(lambda p: (0, p))),
@@ -300,11 +304,27 @@ def other_mode(name: str, old: str, new: str) -> Wrong:
     return Wrong(lambda call: {**call, name: new} if call.get(name) == old else call)
 
 
+def modes_exchanged(name: str) -> Rule:
+    """Return the rule about the two modes that mirror, for an operation that calls its mode `name`."""
+    other = {"reflect": "symmetric", "symmetric": "reflect"}
+    return Rule(
+        "mirrors_exchanged",
+        says="reflect mirrors at the middle of the edge cell, symmetric behind it.",
+        instead="exchanges the modes reflect and symmetric",
+        why="SciPy's `mirror` is reflect here, and SciPy's `reflect` is symmetric. The shapes are the same: "
+        "only the numbers tell.",
+        wrong=(
+            Wrong(lambda call: {**call, name: other.get(call[name], call[name])} if name in call else call),
+        ),
+    )
+
+
 def rule_with(rule: Rule, *wrong: Wrong) -> Rule:
     return Rule(rule.name, rule.says, rule.instead, rule.why, wrong)
 
 
 BORDER = (
+    modes_exchanged("padding_mode"),
     rule_with(EDGE_REPEATED, other_mode("padding_mode", "reflect", "symmetric")),
     rule_with(EDGE_NOT_REPEATED, other_mode("padding_mode", "symmetric", "reflect")),
     Rule(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ...geometry import conv_output_size, per_axis
+from ...geometry import conv_output_size
 from ...unfold import im2col
 from ..model import Call, Case, Operation, Result, Rule, Wrong
 from .convolutions import (
@@ -14,6 +14,7 @@ from .convolutions import (
     DILATION,
     PADDING,
     STRIDE,
+    both,
     counting,
     rule_with,
     scattered,
@@ -31,7 +32,7 @@ def compute(call: Call) -> Result:
 
 def extents(call: Call) -> tuple[int, ...]:
     """Return C, KH, KW, OH and OW."""
-    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    s, p, d = (both(call.get(k, v)) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
     axes = zip(call["x"].shape[2:], taps(call), s, p, d, strict=True)
     sizes = (conv_output_size(n, k, s_, d_, p_, p_) for n, k, s_, p_, d_ in axes)
     return (call["x"].shape[1], *taps(call), *sizes)
@@ -141,6 +142,14 @@ RULES = (
         instead="keeps channels, taps and output positions on axes of their own",
         why="The point of the layout is that what follows is a product of two matrices.",
         wrong=(Wrong(after=split),),
+    ),
+    Rule(
+        "columns_reshaped",
+        says="The axes of channels and taps stand before those of the output when they are joined.",
+        instead="reshapes its windows to the right shape, and leaves their numbers in another order",
+        why="A view of windows has the axes (N, C, OH, OW, KH, KW). `reshape` joins neighbours and never "
+        "moves an axis: `.transpose(0, 1, 4, 5, 2, 3)` comes first.",
+        wrong=(Wrong(after=reordered(0, 3, 4, 1, 2)), Wrong(after=reordered(3, 4, 0, 1, 2))),
     ),
     Rule(
         "taps_before_channels",

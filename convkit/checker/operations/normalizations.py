@@ -15,7 +15,9 @@ __all__ = [
     "MOMENTUM",
     "along_the_width",
     "axes_of",
+    "bias_multiplied",
     "bias_subtracted",
+    "by_biased_statistics",
     "by_updated_statistics",
     "channels_last",
     "compute",
@@ -35,6 +37,7 @@ __all__ = [
     "unbiased",
     "weight_bias_swapped",
     "without",
+    "without_in_evaluation",
     "y_of",
 ]
 
@@ -146,6 +149,16 @@ def weight_bias_swapped(call: Call) -> Call:
     return {**rest, **new}
 
 
+def without_in_evaluation(name: str) -> Wrong:
+    return Wrong(
+        lambda call: call if call.get("training", False) else {k: v for k, v in call.items() if k != name}
+    )
+
+
+def bias_multiplied(call: Call) -> Call:
+    return {**call, "bias": call["bias"] * call["weight"]} if {"weight", "bias"} <= set(call) else call
+
+
 def bias_subtracted(call: Call) -> Call:
     return {**call, "bias": -call["bias"]} if "bias" in call else call
 
@@ -176,6 +189,17 @@ def y_of(change: Callable[[Call], Call]) -> Wrong:
 def by_updated_statistics(call: Call) -> Call:
     right = compute(call)
     return {**call, "training": False, **{k: right[k] for k in ("running_mean", "running_var")}}
+
+
+def by_biased_statistics(call: Call) -> Call:
+    """The same with a running variance that was moved towards the biased one."""
+    if not call.get("training", False):
+        return call
+    momentum = call.get("momentum", MOMENTUM)
+    return {
+        **by_updated_statistics(call),
+        "running_var": moved(call["running_var"], moments(call)[1], momentum),
+    }
 
 
 def running(

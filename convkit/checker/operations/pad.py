@@ -9,7 +9,7 @@ import numpy as np
 
 from ...padding import pad
 from ..model import Call, Case, NotPredicted, Operation, Result, Rule, Wrong
-from .convolutions import EDGE_NOT_REPEATED, EDGE_REPEATED, counting, other_mode, rule_with
+from .convolutions import EDGE_NOT_REPEATED, EDGE_REPEATED, counting, modes_exchanged, other_mode, rule_with
 
 __all__ = ["OPERATION"]
 
@@ -121,7 +121,8 @@ def up_to_minus_zero(always_both: bool) -> Wrong:
             raise NotPredicted
         y = np.full_like(compute(call)["y"], call.get("value", 0.0))
         pairs = list(zip(padding[::2], padding[1::2], strict=True))[::-1]
-        y[(..., *(slice(before, -after) for before, after in pairs))] = call["x"]
+        inside: Any = (..., *(slice(before, -after) for before, after in pairs))
+        y[inside] = call["x"]
         return {"y": y}
 
     return Wrong(compute=wrong)
@@ -237,6 +238,7 @@ RULES = (
         why="The other modes are there to avoid the dark frame that zeros make.",
         wrong=(Wrong(lambda call: {k: v for k, v in call.items() if k != "mode"}),),
     ),
+    modes_exchanged("mode"),
     rule_with(EDGE_REPEATED, other_mode("mode", "reflect", "symmetric")),
     rule_with(EDGE_NOT_REPEATED, other_mode("mode", "symmetric", "reflect")),
     Rule(

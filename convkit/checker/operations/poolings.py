@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ...geometry import per_axis, pool_output_size
+from ...geometry import pool_output_size
 from ..model import Call, Garbage, NotPredicted, Result, Rule, Wrong
-from .convolutions import BATCH, PADDING, STRIDE, option, rule_with, windows_apart
+from .convolutions import BATCH, PADDING, STRIDE, both, option, rule_with, windows_apart
 from .window_counts import AXES, SQUARES, square
 
 __all__ = ["DEFAULTS", "WINDOWS", "blocks_reshaped", "fits", "geometries", "stride_ignored", "strided"]
@@ -57,14 +57,12 @@ def fits(size: tuple[int, int], call: Call) -> bool:
 
 def strided(call: Call) -> tuple[int, ...]:
     """Return the stride of rows and columns."""
-    return per_axis(call.get("stride") or call["kernel_size"], 2, "stride")
+    return both(call.get("stride") or call["kernel_size"])
 
 
 def extents(size: tuple[int, int], call: Call) -> list[int]:
     """Return the output's rows and columns."""
-    k, p, d = (
-        per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-    )
+    k, p, d = (both(call.get(k, v)) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
     ceil = call.get("ceil_mode", False)
     axes = zip(size, k, strided(call), p, d, strict=True)
     return [pool_output_size(n, k_, s, p_, d_, ceil) for n, k_, s, p_, d_ in axes]
@@ -84,9 +82,7 @@ def windows_lost(always: bool, axes: tuple[int, ...]) -> Callable[[Result, Call]
     def after(result: Result, call: Call) -> Result:
         if call.get("ceil_mode"):
             return result
-        k, p, d = (
-            per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-        )
+        k, p, d = (both(call.get(k, v)) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
         keep: list[slice] = []
         for axis, (n, k_, s, p_, d_) in enumerate(
             zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
@@ -101,9 +97,7 @@ def windows_lost(always: bool, axes: tuple[int, ...]) -> Callable[[Result, Call]
 def starts_in_the_padding(result: Result, call: Call) -> Result:
     """Keep a last window that starts behind the image; what stands in it, nobody can know."""
     if call.get("ceil_mode"):
-        k, p, d = (
-            per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-        )
+        k, p, d = (both(call.get(k, v)) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
         axes = zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
         wanted = [-(-(n + 2 * p_ - d_ * (k_ - 1) - 1) // s) + 1 for n, k_, s, p_, d_ in axes]
         if any(y.shape[2:] != tuple(wanted) for y in result.values()):
@@ -129,7 +123,7 @@ def blocks_reshaped(compute: Callable[[Call], Result], pooled: Callable[[np.ndar
 
     def reshaped(call: Call) -> Result:
         x, (OH, OW) = call["x"], counted(call)
-        KH, KW = per_axis(call["kernel_size"], 2, "kernel_size")
+        KH, KW = both(call["kernel_size"])
         others = ("padding", "ceil_mode", "divisor_override", "return_indices")
         if strided(call) != (KH, KW) or call.get("dilation", 1) != 1 or any(call.get(o) for o in others):
             raise NotPredicted

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...geometry import per_axis
 from ..model import Call, NotPredicted, Result, Rule, Wrong
-from .convolutions import taps
+from .convolutions import both, taps
 
-__all__ = ["AXES", "LAST_WINDOW_LOST", "SPANS", "SQUARES", "WINDOW_PAST_THE_EDGE", "kept", "square"]
+__all__ = [
+    "AXES",
+    "LAST_WINDOW_LOST",
+    "SPANS",
+    "SQUARES",
+    "UNCOUNTED",
+    "WINDOW_PAST_THE_EDGE",
+    "kept",
+    "square",
+]
 
 AXES = ((0, 1), (0,), (1,))  # a slip may be made for both axes or for one
 
@@ -47,7 +55,7 @@ def kept(count: Callable[[Call], tuple[int, int]]) -> Callable[[Result, Call], R
 
 def geometry(call: Call) -> tuple[tuple[int, ...], ...]:
     """Return of both axes: the size with its padding, taps, stride and dilation."""
-    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    s, p, d = (both(call.get(k, v)) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
     padded = (n + 2 * p_ for n, p_ in zip(call["x"].shape[2:], p, strict=True))
     return tuple(zip(padded, taps(call), s, d, strict=True))
 
@@ -100,6 +108,25 @@ def spans_too_long(call: Call) -> tuple[int, int]:
     return rows, columns
 
 
+def unpadded(call: Call) -> tuple[int, int]:
+    rows, columns = (
+        windows(n - 2 * p, k, s, d)
+        for (n, k, s, d), p in zip(geometry(call), both(call.get("padding", 0)), strict=True)
+    )
+    return rows, columns
+
+
+def some(count: Callable[[Call], tuple[int, int]]) -> Callable[[Call], tuple[int, int]]:
+    """Say nothing where no window is left: other code than a loop may raise there."""
+
+    def at_least_one(call: Call) -> tuple[int, int]:
+        if min(count(call)) < 1:
+            raise NotPredicted
+        return count(call)
+
+    return at_least_one
+
+
 def over_the_edge(call: Call, chosen: tuple[int, ...], further: Callable[[int, int], bool]) -> Call:
     """Add a further window along some axes, which hangs over the edge and reads zeros there.
 
@@ -107,7 +134,7 @@ def over_the_edge(call: Call, chosen: tuple[int, ...], further: Callable[[int, i
     the stride.
     """
     pairs = []
-    padding = per_axis(call.get("padding", 0), 2, "padding")
+    padding = both(call.get("padding", 0))
     for axis, ((n, k, s, d), p) in enumerate(zip(geometry(call), padding, strict=True)):
         room = n - d * (k - 1) - 1
         over = axis in chosen and further(room, s)
@@ -137,7 +164,7 @@ def past_the_edge(axes: tuple[int, ...], further: Callable[[int, int], bool]) ->
     """Return two ways: the further window reads zeros, or its reading raises."""
 
     def raises(call: Call) -> Call:
-        padding = per_axis(call.get("padding", 0), 2, "padding")
+        padding = both(call.get("padding", 0))
         if over_the_edge(call, axes, further)["padding"] != tuple((p, p) for p in padding):
             raise NotPredicted
         return call
@@ -185,11 +212,20 @@ SQUARES = Rule(
     ),
 )
 
+UNCOUNTED = Rule(
+    "padding_not_counted",
+    says="Padding makes room for further windows: o = floor((n + 2p - d(k - 1) - 1) / s) + 1.",
+    instead="pads, and returns only as many outputs as there are without padding",
+    why="The size has to be taken from the padded image, or 2p to be added to it. Otherwise the last rows "
+    "and columns are missing.",
+    wrong=(Wrong(after=kept(unpadded)),),
+)
+
 SPANS = Rule(
     "dilated_span_too_long",
     says="k taps that stand d apart span d(k - 1) + 1 pixels.",
     instead="counts its windows as if k taps at dilation d spanned d * k pixels",
     why="There are k - 1 gaps between k taps. Without dilation both numbers are k, so nothing shows; with it "
     "the last windows are lost.",
-    wrong=(Wrong(after=kept(spans_too_long)),),
+    wrong=(Wrong(after=kept(spans_too_long)), Wrong(after=kept(some(spans_too_long)))),
 )
