@@ -158,6 +158,18 @@ def size_rounded(x, w, stride=1):
     return y
 
 
+def rows_padded(x, w, padding=0):
+    """`(0, 0)` where the padding of the columns belongs"""
+    x = np.pad(x, ((0, 0), (0, 0), (padding, padding), (0, 0)))
+    return np.einsum("nchwij,ocij->nohw", sliding_window_view(x, w.shape[2:], (2, 3)), w)
+
+
+def rows_stepped_over(x, w, stride=1):
+    """`[:, :, ::stride]` for `[:, :, ::stride, ::stride]`"""
+    seen = sliding_window_view(x, w.shape[2:], (2, 3))[:, :, ::stride]
+    return np.einsum("nchwij,ocij->nohw", seen, w)
+
+
 def bias_broadcast(x, w, b=None):
     """`y + b`"""
     y = np.einsum("nchwij,ocij->nohw", sliding_window_view(x, w.shape[2:], (2, 3)), w)
@@ -317,6 +329,8 @@ BROKEN = [
     ("conv2d", ("wrong_axes_padded",), everything_padded, {}),
     ("conv2d", ("square_assumed",), as_wide_as_high, {}),
     ("conv2d", ("window_past_the_edge",), size_rounded, {}),
+    ("conv2d", ("padding_ignored",), rows_padded, {}),
+    ("conv2d", ("stride_ignored",), rows_stepped_over, {}),
     ("conv2d", ("bias_along_the_width",), bias_broadcast, {}),
     ("conv2d", ("weights_in_another_order",), columns_and_weights_apart, {}),
     ("conv2d", ("channels_taken_for_filters",), filters_of_another_axis, {}),

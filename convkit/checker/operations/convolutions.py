@@ -101,6 +101,15 @@ def option(name: str, value: Any) -> Callable[[Call], Call]:
     return change
 
 
+def option_ignored(name: str, value: int) -> tuple[Wrong, ...]:
+    """Return ways to give an option its default: for both axes, for rows, or for columns."""
+    return (
+        Wrong(option(name, value)),
+        Wrong(option(name, lambda h, w: (value, w))),
+        Wrong(option(name, lambda h, w: (h, value))),
+    )
+
+
 def taps(call: Call) -> tuple[int, ...]:
     """Rows and columns of the kernel or window."""
     return call["w"].shape[2:] if "w" in call else both(call["kernel_size"])
@@ -197,11 +206,11 @@ STRIDE = (
     Rule(
         "stride_ignored",
         says="Window (oh, ow) starts stride times as far down and right: at (oh * SH, ow * SW).",
-        instead="moves its window by one pixel whatever the stride",
+        instead="moves its window by one pixel whatever the stride, along both axes or one of them",
         why="Stride 2 halves both sides of the image and quarters the work. Ignoring it changes the shape of "
         "all that follows; where only the loop's end knows of it, and its body reads `x[i]` for `x[i * s]`, "
         "the shape is right and only the image's corner is seen.",
-        wrong=(Wrong(option("stride", 1)),),
+        wrong=option_ignored("stride", 1),
     ),
     Rule(
         "stride_swapped",
@@ -221,9 +230,9 @@ PADDING = (
     Rule(
         "padding_ignored",
         says="Padding puts cells around the image before the window starts to move.",
-        instead="returns the same with padding as without",
+        instead="returns the same with padding as without, along both axes or one of them",
         why="Without padding a 3x3 kernel takes two rows and two columns off the image in every layer.",
-        wrong=(Wrong(option("padding", 0)),),
+        wrong=option_ignored("padding", 0),
     ),
     Rule(
         "padding_uninvited",
@@ -341,9 +350,9 @@ DILATION = (
         "dilation_ignored",
         says="Taps stand dilation pixels apart: tap (kh, kw) reads (kh * DH, kw * DW) from the window's "
         "corner.",
-        instead="keeps its taps side by side whatever the dilation",
+        instead="keeps its taps side by side whatever the dilation, along both axes or one of them",
         why="Dilation widens the window without more weights: 3 taps at dilation 2 span 5 pixels.",
-        wrong=(Wrong(option("dilation", 1)),),
+        wrong=option_ignored("dilation", 1),
     ),
     Rule(
         "dilation_counts_from_zero",

@@ -149,7 +149,13 @@ def blocks_reshaped(compute: Callable[[Call], Result], pooled: Callable[[np.ndar
 def stride_ignored(compute: Callable[[Call], Result]) -> Rule:
     """Return the rule of the stride, for one kind of pooling."""
     rule = STRIDE[0]
-    return rule_with(rule, Wrong(lambda call: {**call, "stride": 1}), Wrong(compute=windows_apart(compute)))
+    return rule_with(
+        rule,
+        Wrong(lambda call: {**call, "stride": 1}),
+        Wrong(lambda call: {**call, "stride": (1, strided(call)[1])}),
+        Wrong(lambda call: {**call, "stride": (strided(call)[0], 1)}),
+        Wrong(compute=windows_apart(compute)),
+    )
 
 
 WINDOWS = (
