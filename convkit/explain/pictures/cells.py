@@ -37,6 +37,12 @@ def numbers(
         Format of a number; by default as many digits as fit.
     size : float
         Side of a cell in inches, where no `ax` is given.
+
+    Examples
+    --------
+    >>> from convkit.explain import pictures
+    >>> [text.get_text() for text in pictures.numbers([[1.0, -0.12345], [12345, 158.25]]).texts]
+    ['1', '-0.12', '12345', '158']
     """
     values = np.asarray(values)
     height, width = values.shape
@@ -81,6 +87,12 @@ def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
     """Draw an im2col matrix: a row a tap, with the letter and colour it has in :func:`operator`.
 
     Colours run upwards from zero, or to both sides of it if there are negative numbers.
+
+    Examples
+    --------
+    >>> from convkit.explain import pictures
+    >>> [text.get_text() for text in pictures.columns([[1, 2], [3, 4]]).texts]
+    ['1', '2', '3', '4', 'a', 'b']
     """
     values = np.asarray(values)
     height, width = values.shape
@@ -95,7 +107,15 @@ def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
 
 
 def mask(kept: np.ndarray, ax: Axes | None = None, *, xlabel: str = "", ylabel: str = "") -> Axes:
-    """Draw a dropout mask: kept cells filled, dropped ones crossed out."""
+    """Draw a dropout mask: kept cells filled, dropped ones crossed out.
+
+    Examples
+    --------
+    >>> from convkit.explain import pictures
+    >>> ax = pictures.mask([[True, False]])
+    >>> len(ax.patches), len(ax.collections[0].get_segments())        # two cells, one cross
+    (2, 2)
+    """
     kept = np.asarray(kept)
     height, width = kept.shape
     ax = new_axes(0.155 * width + 0.3, 0.155 * height + 0.3) if ax is None else ax
