@@ -358,6 +358,8 @@ def test_arguments_that_a_function_insists_on_get_their_defaults():
         (conv, "conv2d", {"seconds": 0}, ValueError, "seconds must be .* got 0"),
         (conv, "conv2d", {"layout": "NC"}, ValueError, "no case of conv2d"),
         (lambda x, w, step: x, "conv2d", {}, ValueError, "insists on 'step'"),
+        (lambda x, w, step: x, "conv2d", {}, ValueError, "--names stride=step on the command line"),
+        (lambda self, x, w: x, "conv2d", {}, ValueError, "it is a method"),
         (lambda x: x, "conv2d", {}, ValueError, "no parameter of the function takes w"),
         (lambda x, w, *, q: x, "conv2d", {}, ValueError, "insists on 'q'"),
     ],
@@ -371,3 +373,11 @@ def test_nothing_of_it_is_imported_before_it_is_used():
     code = "import sys, convkit; print([m for m in sys.modules if m.startswith('convkit.checker.')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_coroutine_is_not_awaited_and_nobody_is_warned(recwarn):
+    async def later(x, w):
+        return x
+
+    assert convkit.check(later, "conv2d").broken == ("nothing_returned",)
+    assert not recwarn.list

@@ -116,6 +116,15 @@ def test_a_rule_is_explained(capsys):
     assert "mirrored from" in out
 
 
+def test_a_file_that_is_not_text_is_said_to_be_so(tmp_path, capsys):
+    path = tmp_path / "binary.py"
+    path.write_bytes(b"\x00\xff")
+    assert main(["check", f"{path}:f", "--like", "conv2d"]) == 2
+    err = capsys.readouterr().err
+    assert "cannot be run" in err
+    assert "None" not in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

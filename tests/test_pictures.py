@@ -185,3 +185,43 @@ def test_pyplot_is_not_imported():
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- numbers of any size -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3.0, "3"), (-0.5, "-0.5"), (12345.0, "12345"), (0.123456, "0.12"), (-7.6543, "-7.7"), (158.25, "158")],
+)
+def test_a_cell_s_number_is_short_and_whole_numbers_are_whole(value, text):
+    (label,) = pictures.numbers(np.array([[value]])).texts
+    assert label.get_text() == text
+
+
+def test_columns_of_signed_numbers_have_colours_for_both_signs():
+    def colours(values):
+        patches = pictures.columns(np.array(values)).patches
+        return [np.array(patch.get_facecolor()[:3]) for patch in patches[: np.size(values)]]
+
+    minus, zero, plus = colours([[-2.0, 0.0, 2.0]])
+    assert minus[2] > minus[0], "blue below zero"
+    assert plus[0] > plus[2], "red above"
+    assert np.ptp(zero) < 0.05
+    assert all(one[2] >= one[0] - 0.05 for one in colours([[0.0, 1.0, 2.0]])), "blues from zero upwards"
+
+
+def test_a_result_beyond_the_image_s_greys_has_colours():
+    image = np.random.default_rng(0).random((12, 12))
+    kernels = {"half": np.array([[0.5]]), "minus": np.array([[-1.0]]), "three": np.array([[3.0]])}
+    grey = {
+        ax.get_title(): bool(np.ptp(ax.images[0].get_array(), axis=2).max() == 0)
+        for ax in pictures.gallery(image, kernels).axes
+        if ax.images
+    }
+    assert grey == {"image": True, "half": True, "minus": False, "three": False}
+
+
+def test_running_averages_are_of_one_channel():
+    with pytest.raises(ValueError, match="one channel"):
+        pictures.running_averages([np.zeros((4, 3))])

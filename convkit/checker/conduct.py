@@ -13,6 +13,10 @@ def without_unit_axes(result: Result, call: Call) -> Result:
     return {name: np.squeeze(a) for name, a in result.items()}
 
 
+def whole_numbers_below(result: Result, call: Call) -> Result:
+    return {name: np.floor(a) for name, a in result.items()}
+
+
 def whole_numbers(result: Result, call: Call) -> Result:
     return {name: np.trunc(a) for name, a in result.items()}
 
@@ -27,11 +31,20 @@ CONDUCT = (
         wrong=(Wrong(after=without_unit_axes),),
     ),
     Rule(
+        "axes_added",
+        says="The result has the axes that it should have and no others: a bias's gradient is (OC,), not "
+        "(1, OC, 1, 1).",
+        instead="returns the right numbers, with axes of length 1 that do not belong there",
+        why="`keepdims=True` leaves them. A step `b -= rate * grad_b` then fails, and `b = b - rate * "
+        "grad_b` gives b four axes without a word.",
+    ),
+    Rule(
         "fractions_lost",
         says="Fractions in the result are kept: it is an array of floating-point numbers.",
-        instead="cuts fractions off, as an array of integers does with what is stored in it",
-        why="`np.zeros(shape, int)`, or an image in uint8, rounds each result towards zero without a word.",
-        wrong=(Wrong(after=whole_numbers),),
+        instead="cuts fractions off, as `//` does, and an array of integers with what is stored in it",
+        why="`np.zeros(shape, int)`, or an image in uint8, rounds each result towards zero without a word; "
+        "`//` rounds it down.",
+        wrong=(Wrong(after=whole_numbers), Wrong(after=whole_numbers_below)),
     ),
     Rule(
         "input_overwritten",

@@ -101,7 +101,7 @@ class Convention:
                     raise ValueError(
                         f"the function insists on {name!r}, and no argument of {self.operation.name} "
                         f"({', '.join(self.operation.arguments)}) goes there: "
-                        f"say which in names, such as names={{'stride': {name!r}}}, or wrap the function"
+                        f"{_remedy(name)}"
                     )
                 self._insists[taken[name]] = name
         self._positional_only = [
@@ -170,6 +170,15 @@ class Convention:
             if axis <= array.ndim:
                 array = np.expand_dims(array, axis)
         return array
+
+
+def _remedy(parameter: str) -> str:
+    if parameter == "self":
+        return "it is a method, so check one of an object, or a function that calls it"
+    return (
+        f"say which in names, such as names={{'stride': {parameter!r}}} "
+        f"(--names stride={parameter} on the command line), or wrap the function"
+    )
 
 
 def _listed(names: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from .model import Rule, Wrong
 from .observing import forgive
 from .parts import in_parts
 from .record import Finding, Record
-from .unexplained import crash, unexplained
+from .unexplained import crash, other_axes, unexplained
 
 __all__ = ["diagnose"]
 
@@ -36,7 +36,8 @@ def diagnose(record: Record) -> list[Finding]:
                 wrongs = [wrong for _, wrong in broken]
                 foreseen |= all(record.operation.predicted(i, *wrongs) is None for i in crashed)
     for name, cases in failing.items():
-        found += in_parts(record, name) or [unexplained(record, name, cases)]
+        alike = other_axes(record, name, cases)
+        found += alike or in_parts(record, name) or [unexplained(record, name, cases)]
     if crashed and not foreseen:
         found.append(crash(record, crashed))
     return list({finding.rule.name: finding for finding in reversed(found)}.values())[::-1]

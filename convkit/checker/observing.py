@@ -96,7 +96,7 @@ def forgive(record: Record) -> None:
         if any(isinstance(case.call.get(option), int) for case in cases)
     }
     for rank in ranks if len(ranks) > 1 else ():
-        form = record.operation.forms.get(rank, f"of {rank} axes")
+        form = record.operation.forms.get(rank, f"of {rank} {'axis' if rank == 1 else 'axes'}")
         kinds[f"your function takes no {first} {form}"] = partial(_has_rank, first, rank)
     for reason, is_one in kinds.items():
         made = record.made()

@@ -9,9 +9,9 @@ import numpy as np
 
 from .conduct import conduct
 from .model import Case, Operation
-from .record import Finding, Record, found_at
+from .record import Finding, Record, agree, found_at
 
-__all__ = ["SEVERAL", "crash", "unexplained"]
+__all__ = ["SEVERAL", "crash", "other_axes", "unexplained"]
 
 
 SEVERAL = {"N": "more than one image", "C": "more than one channel", "O": "more than one filter"}
@@ -37,6 +37,23 @@ def unexplained(
         hint += " For a function of (N, C) alone say layout='NC'."
     rule, shown = ("wrong_shape", reshaped[0]) if reshaped else ("wrong_values", (clear or wrong)[0])
     return found_at(record, conduct(rule), shown, hint, (output,))
+
+
+def other_axes(record: Record, output: str, wrong: Sequence[int]) -> list[Finding]:
+    """Return a finding if an output holds the right numbers, and only axes of length 1 differ."""
+    more = fewer = 0
+    for i in wrong:
+        seen, truth = record.observations[i], record.operation.truths[i][output]
+        assert seen is not None
+        got = seen.result[output]
+        if not agree(np.squeeze(got), np.squeeze(truth), record.operation.cases[i].tolerance):
+            return []
+        more += got.ndim > truth.ndim
+        fewer += got.ndim < truth.ndim
+    if len(wrong) not in (more, fewer):
+        return []
+    rule = conduct("axes_added" if more else "axes_lost")
+    return [found_at(record, rule, wrong[0], _pattern(record, wrong, "differs"), (output,))]
 
 
 def crash(record: Record, crashed: Sequence[int]) -> Finding:

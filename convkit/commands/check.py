@@ -176,7 +176,7 @@ def _module(path: Path) -> Any:
 
 def _first_line(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: {error.msg}"
+        return f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path.resolve()]
     where = f"line {frames[-1].lineno}: " if frames else ""
     return f"{where}{type(error).__name__}: {error}"

@@ -215,7 +215,7 @@ def html(ledger: Ledger, most_rows: int) -> str:
         parts.append(
             f'<tr><td style="{CELL}{weight}">{escape(line.what)}</td>'
             f'<td style="{CELL}">{escape(line.how)}</td>'
-            f'<td style="{NUMBER}{weight}">= {figure(line.value)}</td></tr>'
+            f'<td style="{NUMBER};white-space:nowrap{weight}">= {figure(line.value)}</td></tr>'
         )
     parts.append(f'</tbody></table><p style="margin:0.4em 0 0">{escape(ledger.verdict)}</p></figure>')
     return "\n".join(parts)

@@ -156,6 +156,8 @@ class _Writer:
 
         book = Workbook(os.fspath(path), {"in_memory": True})
         self.sheet = book.add_worksheet("convolution")
+        self.sheet.set_landscape()
+        self.sheet.fit_to_pages(1, 0)  # printed, a row of blocks stays in one piece
         self.looks = {name: book.add_format(look) for name, look in _looks(self.contents).items()}
         self._frame()
         for n, c in np.ndindex(self.contents.x.shape[:2]):

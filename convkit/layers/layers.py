@@ -53,6 +53,10 @@ class Conv2d(Module):
         Draws the initial weights; an int seeds a new one.
     dtype : dtype, optional
         float32 or float64.
+
+    >>> layer = Conv2d(3, 8, 3, padding=1, rng=0)
+    >>> layer(np.zeros((2, 3, 5, 5), np.float32)).shape, layer.weight.data.shape
+    ((2, 8, 5, 5), (8, 3, 3, 3))
     """
 
     def __init__(
@@ -113,6 +117,9 @@ class Linear(Module):
     """A matrix product and a bias, (N, in_features) to (N, out_features).
 
     It runs as what it is, a 1x1 convolution of N images of a single pixel.
+
+    >>> Linear(4, 2, rng=0)(np.zeros((3, 4), np.float32)).shape
+    (3, 2)
     """
 
     def __init__(
@@ -173,6 +180,9 @@ class BatchNorm2d(Module):
         Whether there is beta.
     dtype : dtype, optional
         float32 or float64.
+
+    >>> BatchNorm2d(1)(np.array([[[[2.0, 4.0]]]], np.float32)).round(3).tolist()
+    [[[[-1.0, 1.0]]]]
     """
 
     buffers = "running_mean", "running_var", "num_batches_tracked"
@@ -236,7 +246,11 @@ class BatchNorm2d(Module):
 
 
 class BatchNorm1d(BatchNorm2d):
-    """Batch normalisation of (N, C) or (N, C, L); all else as in :class:`BatchNorm2d`."""
+    """Batch normalisation of (N, C) or (N, C, L); all else as in :class:`BatchNorm2d`.
+
+    >>> BatchNorm1d(1)(np.array([[1.0], [3.0]], np.float32)).round(3).tolist()
+    [[-1.0], [1.0]]
+    """
 
     axes = (2, 3)
 
@@ -245,7 +259,11 @@ class BatchNorm1d(BatchNorm2d):
 
 
 class ReLU(Module):
-    """max(x, 0); its gradient is passed on where x was positive."""
+    """max(x, 0); its gradient is passed on where x was positive.
+
+    >>> ReLU()(np.array([-1.0, 2.0]))
+    array([0., 2.])
+    """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self._saved = x > 0
@@ -256,7 +274,11 @@ class ReLU(Module):
 
 
 class AvgPool2d(Module):
-    """Average pooling: :func:`convkit.avg_pool2d`, with its arguments."""
+    """Average pooling: :func:`convkit.avg_pool2d`, with its arguments.
+
+    >>> AvgPool2d(2)(np.arange(4.0).reshape(1, 1, 2, 2)).item()
+    1.5
+    """
 
     def __init__(
         self,
@@ -289,7 +311,11 @@ class AvgPool2d(Module):
 
 
 class MaxPool2d(Module):
-    """Max pooling: :func:`convkit.max_pool2d`, with its arguments."""
+    """Max pooling: :func:`convkit.max_pool2d`, with its arguments.
+
+    >>> MaxPool2d(2)(np.arange(4.0).reshape(1, 1, 2, 2)).item()
+    3.0
+    """
 
     def __init__(
         self,
@@ -330,6 +356,10 @@ class Dropout(Module):
         The probability that an element is dropped.
     rng : numpy.random.Generator or int, optional
         Draws a new seed at every forward pass, and so a new mask.
+
+    >>> layer = Dropout(0.5, rng=0)
+    >>> set(layer(np.ones(100)).tolist()) == {0.0, 2.0}, layer.eval()(np.ones(3)).tolist()
+    (True, [1.0, 1.0, 1.0])
     """
 
     def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
@@ -352,7 +382,11 @@ class Dropout(Module):
 
 
 class Flatten(Module):
-    """(N, C, H, W) to (N, C*H*W): no arithmetic at all."""
+    """(N, C, H, W) to (N, C*H*W): no arithmetic at all.
+
+    >>> Flatten()(np.zeros((2, 3, 4, 5))).shape
+    (2, 60)
+    """
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self._saved = x.shape

@@ -152,6 +152,17 @@ class RMSProp(Optimizer):
         What the average of squares keeps of itself, in [0, 1).
     eps : float, optional
         Added to the root (outside of it, unlike batch norm's).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convkit.layers import RMSProp, Parameter
+    >>> w = Parameter(np.array([1.0, 1.0]))
+    >>> optimizer = RMSProp([w], lr=0.1)
+    >>> w.grad = np.array([1.0, 100.0])        # the first step is as long for both
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([0., 0.])
     """
 
     options = ("alpha", "eps")
@@ -185,6 +196,17 @@ class Adam(Optimizer):
     -----
     Averages that start at zero are too small at first, after t steps by the factor ``1 - beta**t``; Adam
     divides by it. (BatchNorm's running statistics start at 0 and 1 and are not corrected.)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from convkit.layers import Adam, Parameter
+    >>> w = Parameter(np.array([1.0, 1.0]))
+    >>> optimizer = Adam([w], lr=0.1)
+    >>> w.grad = np.array([1.0, 100.0])        # the first step is as long for both
+    >>> optimizer.step()
+    >>> w.data.round(6)
+    array([0.9, 0.9])
     """
 
     options = ("betas", "eps")

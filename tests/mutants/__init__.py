@@ -79,11 +79,13 @@ def all_mutants() -> Iterator[Mutant]:
             yield mutant(like, edit)
     for like, rule, function, options in import_module(f"{__name__}.other_styles").BROKEN:
         yield Mutant(like, function, (rule,), ("", function.__doc__), options)
-    for like, rules, function, options in import_module(f"{__name__}.homework").BROKEN:
-        yield Mutant(like, function, rules, ("", function.__doc__), options)
+    for file in ("homework", "exercises"):
+        for like, rules, function, options in import_module(f"{__name__}.{file}").BROKEN:
+            yield Mutant(like, function, rules, ("", function.__doc__), options)
 
 
 def all_right() -> Iterator[tuple[str, Callable[..., Any], Mapping[str, Any]]]:
     """Yield right functions in all styles: operation, function, options of the check."""
     yield from ((like, right(like), {}) for like in FILES)
-    yield from import_module(f"{__name__}.other_styles").RIGHT
+    for file in ("other_styles", "exercises"):
+        yield from import_module(f"{__name__}.{file}").RIGHT

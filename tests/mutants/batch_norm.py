@@ -25,6 +25,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
 
 
 EDITS = [
+    Edit("bias_multiplied", "z = z * weight.reshape(shape)", "z, bias = z * weight.reshape(shape), bias if bias is None else bias * weight"),
     Edit("eps_outside_the_root", "np.sqrt(var.reshape(shape) + eps)", "(np.sqrt(var.reshape(shape)) + eps)"),
     Edit("eps_subtracted", "var.reshape(shape) + eps", "var.reshape(shape) - eps"),
     Edit("eps_ignored", "var.reshape(shape) + eps", "var.reshape(shape)"),

@@ -23,6 +23,9 @@ def batch_norm_backward(grad_y, x, weight=None, running_mean=None, running_var=N
 
 
 EDITS = [
+    Edit("mean_s_gradient_lost", "dz - first - second", "dz + first - second"),
+    Edit("variance_s_gradient_scaled", "dz - first - second", "dz - first + second"),
+    Edit("variance_s_gradient_scaled", "dz - first - second", "dz - first - 2 * second"),
     Edit("statistics_detached", "invstd * (dz - first - second) if training else invstd * dz", "invstd * dz"),
     Edit("mean_s_gradient_lost", "dz - first - second", "dz - second"),
     Edit("variance_s_gradient_lost", "dz - first - second", "dz - first"),

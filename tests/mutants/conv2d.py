@@ -38,6 +38,13 @@ def conv2d(x, w, b=None, stride=1, padding=0, dilation=1, groups=1, padding_mode
 
 
 EDITS = [
+    Edit("bias_subtracted", "= total + bias", "= total - bias"),
+    Edit("mirrors_exchanged", '"circular": "wrap"}', '"circular": "wrap", "reflect": "symmetric", "symmetric": "reflect"}'),
+    Edit("square_assumed", "DW * (KW - 1) - 1) // SW + 1", "DW * (KH - 1) - 1) // SW + 1"),
+    Edit("square_assumed", "    y = np.zeros", "    OW = OH\n    y = np.zeros"),
+    Edit("dilated_span_too_long", "    y = np.zeros", "    OH, OW = (IH + 2 * PH - DH * KH) // SH + 1, (IW + 2 * PW - DW * KW) // SW + 1\n    y = np.zeros"),
+    Edit("sum_not_reset", "total = 0.0", "total = 0.0 if j == 0 else total"),
+    Edit("groups_share_filters", "w[o, c, kh, kw]", "w[o % (OC // groups), c, kh, kw]"),
     Edit("kernel_flipped", "w[o, c, kh, kw]", "w[o, c, KH - 1 - kh, KW - 1 - kw]"),
     Edit("flip_ignored", "if flip:", "if False:"),
     Edit("kernel_flipped", "if flip:", "if not flip:"),

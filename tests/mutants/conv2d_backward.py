@@ -27,6 +27,8 @@ def conv2d_backward(grad_y, x, w, stride=1, padding=0, dilation=1, groups=1):
 
 
 EDITS = [
+    Edit("windows_not_summed", "grad_w[o, c, kh, kw] +=", "grad_w[o, c, kh, kw] ="),
+    Edit("grad_b_of_all_filters", "grad_y.sum(axis=(0, 2, 3))", "grad_y.sum()"),
     Edit("grad_x_kernel_turned", "+= g * w[o, c, kh, kw]", "+= g * w[o, c, KH - 1 - kh, KW - 1 - kw]"),
     Edit("overlaps_overwritten", "grad_padded[at] +=", "grad_padded[at] ="),
     Edit("grad_w_turned", "return grad_x, grad_w, grad_b", "return grad_x, grad_w[:, :, ::-1, ::-1], grad_b"),

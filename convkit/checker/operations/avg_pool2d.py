@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ...geometry import per_axis
 from ...padding import pad
 from ...pooling import avg_pool2d
 from ..model import Call, Case, Operation, Result, Rule, Wrong
-from .convolutions import counting, scattered
-from .poolings import DEFAULTS, WINDOWS, geometries, stride_ignored, strided
+from .convolutions import both, counting, scattered
+from .poolings import DEFAULTS, WINDOWS, blocks_reshaped, geometries, stride_ignored, strided
 
 __all__ = ["OPERATION"]
 
@@ -25,7 +24,7 @@ def sums(call: Call) -> np.ndarray:
 
 
 def window_cells(call: Call) -> int:
-    return int(np.prod(per_axis(call["kernel_size"], 2, "kernel_size")))
+    return int(np.prod(both(call["kernel_size"])))
 
 
 def whole_window(call: Call) -> Result:
@@ -33,6 +32,15 @@ def whole_window(call: Call) -> Result:
     if call.get("divisor_override") or not call.get("count_include_pad", True):
         return compute(call)
     return {"y": sums(call) / window_cells(call)}
+
+
+def divided_by_a_side(axis: int) -> Wrong:
+    """The sum of a window divided by its rows, or by its columns."""
+
+    def short(call: Call) -> Result:
+        return {"y": sums(call) / both(call["kernel_size"])[axis]}
+
+    return Wrong(compute=short)
 
 
 def always_whole_window(call: Call) -> Result:
@@ -43,7 +51,7 @@ def border_of(mode: str) -> Callable[[Call], Result]:
     """Show pixels of the image in the padding, which then count as pixels."""
 
     def changed(call: Call) -> Result:
-        ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+        ph, pw = both(call.get("padding", 0))
         x = pad(call["x"], (pw, pw, ph, ph), mode)
         rest = {k: v for k, v in call.items() if k not in ("padding", "count_include_pad")}
         y, right = avg_pool2d(**{**rest, "x": x}), compute(call)["y"]
@@ -84,6 +92,13 @@ RULES = (
         wrong=(Wrong(lambda call: {**call, "divisor_override": 1}),),
     ),
     Rule(
+        "divisor_is_one_side",
+        says="A window of k rows and k columns has k * k cells, and by that number its sum is divided.",
+        instead="divides a window's sum by its rows or its columns alone",
+        why="The picture comes out k times as bright.",
+        wrong=(divided_by_a_side(0), divided_by_a_side(1)),
+    ),
+    Rule(
         "divisor_ignores_padding",
         says="With count_include_pad=True, the default, cells of the padding count in the divisor.",
         instead="divides by the cells of the image alone, although padding should count",
@@ -115,6 +130,7 @@ RULES = (
         wrong=(Wrong(lambda call: {k: v for k, v in call.items() if k != "divisor_override"}),),
     ),
     *WINDOWS,
+    blocks_reshaped(compute, lambda blocks: blocks.mean(axis=(4, 5))),
     stride_ignored(compute),
     Rule(
         "border_not_zero",
@@ -129,7 +145,11 @@ RULES = (
         instead="averages over the channels as well",
         why="Channels are different features. The mean over channels is a heatmap, and another operation: "
         "`convkit.channel_mean`.",
-        wrong=(Wrong(after=channels_mixed), Wrong(after=channels_gone)),
+        wrong=(
+            Wrong(after=channels_mixed),
+            Wrong(after=channels_gone),
+            Wrong(after=lambda result, call: {"y": result["y"].mean(axis=1)}),
+        ),
     ),
 )
 

@@ -12,7 +12,10 @@ from .convolutions import scattered
 from .normalizations import (
     EPS,
     MOMENTUM,
+    along_the_width,
+    bias_multiplied,
     bias_subtracted,
+    by_biased_statistics,
     by_updated_statistics,
     channels_last,
     compute,
@@ -21,6 +24,7 @@ from .normalizations import (
     eps_rule,
     learned_in_evaluation,
     mean_kept,
+    momentum_of_the_old,
     moved,
     normalised_over,
     one_pass,
@@ -29,6 +33,7 @@ from .normalizations import (
     unbiased,
     weight_bias_swapped,
     without,
+    without_in_evaluation,
     y_of,
 )
 
@@ -122,7 +127,19 @@ RULES = (
         instead="gives the new batch the weight 1 - momentum",
         why="Keras and the paper write momentum 0.9 or 0.99 for what PyTorch calls 0.1 or 0.01. Confused, "
         "the running statistics are those of the last batch.",
-        wrong=(running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var"),),
+        wrong=(
+            running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var"),
+            momentum_of_the_old(),
+        ),
+    ),
+    Rule(
+        "old_statistics_kept_whole",
+        says="The old running statistics lose the weight that the new batch gets: running = (1 - momentum) * "
+        "running + momentum * batch.",
+        instead="adds the batch's share to the running statistics, and takes nothing from the old ones",
+        why="A sum whose weights do not add up to one grows with every batch: after a hundred batches of "
+        "mean 1 the running mean would be 10.",
+        wrong=(running(lambda old, new, m: old + m * new, "running_mean", "running_var"),),
     ),
     Rule(
         "momentum_ignored",
@@ -167,7 +184,11 @@ RULES = (
         instead="normalises by the running statistics in training",
         why="At the start they are 0 and 1, and nothing would be normalised. The noise of the batch's own "
         "statistics belongs to the method.",
-        wrong=(y_of(lambda call: {**call, "training": False}), y_of(by_updated_statistics)),
+        wrong=(
+            y_of(lambda call: {**call, "training": False}),
+            y_of(by_updated_statistics),
+            y_of(by_biased_statistics),
+        ),
     ),
     Rule(
         "batch_statistics_used_in_evaluation",
@@ -220,6 +241,15 @@ RULES = (
         wrong=(Wrong(compute=channels_last),),
     ),
     Rule(
+        "parameters_along_the_width",
+        says="weight and bias (gamma and beta) go with the channels: y[n, c] = weight[c] * z[n, c] + "
+        "bias[c].",
+        instead="lines weight and bias up with the columns of the picture",
+        why="`gamma * z` lines gamma up with the last axis. For (N, C) that is the channels, for images the "
+        "columns: `gamma.reshape(1, -1, 1, 1)` is needed there.",
+        wrong=(Wrong(compute=along_the_width),),
+    ),
+    Rule(
         "mean_not_subtracted",
         says="The mean is subtracted before the division.",
         instead="divides by the standard deviation and keeps the mean",
@@ -231,7 +261,7 @@ RULES = (
         says="The normalised values are multiplied by weight (gamma), channel by channel.",
         instead="accepts a weight and does not use it",
         why="gamma lets the layer choose its own standard deviation, and, with beta, undo the normalisation.",
-        wrong=(without("weight"),),
+        wrong=(without("weight"), without_in_evaluation("weight")),
     ),
     Rule(
         "bias_missing",
@@ -239,7 +269,7 @@ RULES = (
         instead="accepts a bias and does not use it",
         why="beta lets the layer choose its own mean. The bias of the layer before cannot: its mean is "
         "subtracted.",
-        wrong=(without("bias"),),
+        wrong=(without("bias"), without_in_evaluation("bias")),
     ),
     Rule(
         "bias_subtracted",
@@ -248,6 +278,14 @@ RULES = (
         why="A network that trains its own beta would learn the other sign, but weights from elsewhere are "
         "wrong twice over.",
         wrong=(Wrong(bias_subtracted),),
+    ),
+    Rule(
+        "bias_multiplied",
+        says="weight (gamma) multiplies z alone, and bias (beta) is added after that: gamma * z + beta.",
+        instead="adds bias before it multiplies by weight",
+        why="gamma * (z + beta) has the mean gamma * beta, so the two parameters are no longer independent: "
+        "beta is to be the mean, gamma the standard deviation.",
+        wrong=(Wrong(bias_multiplied),),
     ),
     Rule(
         "weight_bias_swapped",

@@ -40,7 +40,7 @@ class Terms:
     def xhat(self) -> np.ndarray:
         return (self.x - self.mean) * self.invstd
 
-    def grad_x(self, shift: float = 1.0, slope: float = 1.0) -> np.ndarray:
+    def grad_x(self, shift: float = 1.0, slope: float | np.ndarray = 1.0) -> np.ndarray:
         """Return the gradient for x with so much of each of the two terms of the statistics."""
         dz = self.dy * self.weight
         lost = shift * dz.mean(axis=self.over, keepdims=True)
@@ -103,10 +103,6 @@ def without_weight(t: Terms) -> np.ndarray:
     return right_grad_x(t)
 
 
-def sums_for_means(t: Terms) -> np.ndarray:
-    return t.grad_x(t.values, t.values)
-
-
 def parameters_swapped(result: Result, call: Call) -> Result:
     return {**result, "grad_weight": result["grad_bias"], "grad_bias": result["grad_weight"]}
 
@@ -148,10 +144,10 @@ RULES = (
     Rule(
         "mean_s_gradient_lost",
         says="x moves every output of its channel through the mean: the term mean(grad_y) is subtracted.",
-        instead="leaves out the term of the mean",
+        instead="leaves out the term of the mean, or adds it",
         why="Without it the gradients of a channel do not sum to zero, as they must: adding a constant to "
         "x changes nothing.",
-        wrong=(in_training(lambda t: t.grad_x(0, 1)),),
+        wrong=(in_training(lambda t: t.grad_x(0, 1)), in_training(lambda t: t.grad_x(-1, 1))),
     ),
     Rule(
         "variance_s_gradient_lost",
@@ -162,12 +158,32 @@ RULES = (
         wrong=(in_training(lambda t: t.grad_x(1, 0)),),
     ),
     Rule(
+        "variance_s_gradient_scaled",
+        says="The variance's term is xhat * mean(grad_y * xhat), taken once and subtracted: the derivative "
+        "of (var + eps)**-0.5 is -0.5 * (var + eps)**-1.5, and that of a square has a factor of 2.",
+        instead="gets the size or the sign of the variance's term wrong",
+        why="In the chain rule by hand -0.5, the power -1.5 and the 2 of the square are easily lost, and "
+        "training still works, only worse. Scaling x changes nothing, so grad_x must be orthogonal to xhat.",
+        wrong=(
+            in_training(lambda t: t.grad_x(1, -1)),
+            in_training(lambda t: t.grad_x(1, 2)),
+            in_training(lambda t: t.grad_x(1, -2)),
+            in_training(lambda t: t.grad_x(1, 0.5)),
+            in_training(lambda t: t.grad_x(1, t.invstd**-1)),
+            in_training(lambda t: t.grad_x(1, t.invstd**-2)),
+        ),
+    ),
+    Rule(
         "sums_for_means",
         says="The two terms of the statistics are means over the M values of a channel.",
         instead="subtracts sums where means belong",
         why="Each of the M values moves the mean by 1 / M; the division is easily lost when the formula is "
         "derived by hand.",
-        wrong=(in_training(sums_for_means),),
+        wrong=(
+            in_training(lambda t: t.grad_x(t.values, t.values)),
+            in_training(lambda t: t.grad_x(t.values, 1)),
+            in_training(lambda t: t.grad_x(1, t.values)),
+        ),
     ),
     Rule(
         "training_s_terms_in_evaluation",

@@ -7,15 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...conv import conv2d
-from ...geometry import conv_output_size, per_axis
-from ..model import Call, Case, NotPredicted, Operation, Result, Rule, Wrong
+from ..model import Case, Operation, Rule, Wrong
 from .convolutions import (
-    AXES,
     BATCH,
     BORDER,
     DILATION,
-    EDGES,
     PADDING,
     STRIDE,
     counting,
@@ -24,154 +20,41 @@ from .convolutions import (
     rule_with,
     scattered,
     small_geometries,
-    sorted_channels,
     windows_apart,
+)
+from .window_counts import LAST_WINDOW_LOST, SPANS, SQUARES, UNCOUNTED, WINDOW_PAST_THE_EDGE
+from .wrong_convolutions import (
+    bias_along_the_width,
+    bias_everywhere_first,
+    bias_subtracted,
+    bias_times,
+    channels_apart,
+    channels_averaged,
+    channels_broadcast_for_filters,
+    channels_taken_for_filters,
+    compute,
+    filters_first_reshaped,
+    filters_interleaved,
+    filters_last_reshaped,
+    filters_of_the_first_group,
+    filters_restored,
+    first_filter,
+    groups_ignored,
+    groups_interleaved,
+    image_dilated,
+    no_bias,
+    one_channel,
+    running_sum,
+    taps_averaged,
+    transposed,
+    transposed_if_square,
+    turned,
+    weights_averaged,
+    weights_in_columns,
+    weights_reordered,
 )
 
 __all__ = ["OPERATION"]
-
-
-def compute(call: Call) -> Result:
-    return {"y": conv2d(**call)}
-
-
-# --- how rules are broken ------------------------------------------------------------------
-
-
-def turned(call: Call) -> Call:
-    return {**call, "w": call["w"][..., ::-1, ::-1].copy()}
-
-
-def transposed(call: Call) -> Call:
-    return {**call, "w": call["w"].swapaxes(2, 3).copy()}
-
-
-def transposed_if_square(call: Call) -> Call:
-    if call["w"].shape[2] != call["w"].shape[3]:
-        raise NotPredicted
-    return transposed(call)
-
-
-def one_channel(which: int) -> Wrong:
-    """Only one channel of each group is read: a sum that never happened, or was overwritten."""
-
-    def change(call: Call) -> Call:
-        w = np.zeros_like(call["w"])
-        w[:, which] = call["w"][:, which]
-        return {**call, "w": w}
-
-    return Wrong(change)
-
-
-def channels_apart(call: Call) -> Result:
-    """Keep a result for each filter and channel: the axis that should have been summed over stays."""
-    if call.get("groups", 1) != 1:
-        raise NotPredicted
-    rest = {k: v for k, v in call.items() if k not in ("x", "w", "b")}
-    x, w = call["x"], call["w"]
-    each = [
-        conv2d(x[:, i : i + 1].copy(), w[:, i : i + 1].copy(), call.get("b"), **rest)
-        for i in range(w.shape[1])
-    ]
-    return {"y": np.stack(each, axis=2)}
-
-
-def channels_averaged(result: Result, call: Call) -> Result:
-    return _bias_apart(result, call, 1 / call["w"].shape[1])
-
-
-def taps_averaged(result: Result, call: Call) -> Result:
-    return _bias_apart(result, call, 1 / np.prod(call["w"].shape[2:]))
-
-
-def weights_averaged(result: Result, call: Call) -> Result:
-    return _bias_apart(result, call, 1 / np.prod(call["w"].shape[1:]))
-
-
-def _bias_apart(result: Result, call: Call, factor: float) -> Result:
-    b = call.get("b", np.zeros(len(call["w"])))[:, None, None]
-    return {"y": (result["y"] - b) * factor + b}
-
-
-def first_filter(call: Call) -> Call:
-    return {**call, "w": np.broadcast_to(call["w"][:1], call["w"].shape).copy()}
-
-
-def no_bias(call: Call) -> Call:
-    return {k: v for k, v in call.items() if k != "b"}
-
-
-def bias_times(count: Any) -> Wrong:
-    return Wrong(lambda call: {**call, "b": call["b"] * count(call["w"])} if "b" in call else call)
-
-
-def bias_everywhere_first(call: Call) -> Call:
-    return {**call, "b": np.full_like(call["b"], call["b"][0])} if "b" in call else call
-
-
-def filters_last_reshaped(result: Result, call: Call) -> Result:
-    """Reshape the windows' rows (N, OH, OW, OC) without moving an axis."""
-    y = result["y"]
-    return {"y": y.transpose(0, 2, 3, 1).reshape(y.shape)}
-
-
-def filters_first_reshaped(result: Result, call: Call) -> Result:
-    """Reshape (OC, N, OH, OW), the product by the columns of the whole batch, without moving an axis."""
-    y = result["y"]
-    return {"y": y.transpose(1, 0, 2, 3).reshape(y.shape)}
-
-
-def groups_ignored(call: Call) -> Call:
-    """Every filter reads the first channels, as many as it has weights for."""
-    x, w = call["x"], call["w"]
-    return {**call, "x": np.tile(x[:, : w.shape[1]], (1, call.get("groups", 1), 1, 1))}
-
-
-def groups_interleaved(call: Call) -> Call:
-    """Channel c goes to group c % groups."""
-    return {**call, "x": sorted_channels(call, call.get("groups", 1))}
-
-
-def filters_interleaved(call: Call) -> Call:
-    """Filter o goes to group o % groups: computed by sorting filters, and undone in the result."""
-    return {**call, **{k: call[k][_sorted(call)] for k in ("w", "b") if k in call}}
-
-
-def filters_restored(result: Result, call: Call) -> Result:
-    y = np.empty_like(result["y"])
-    y[:, _sorted(call)] = result["y"]
-    return {"y": y}
-
-
-def _sorted(call: Call) -> np.ndarray:
-    filters = np.arange(len(call["w"]))
-    return np.argsort(filters % call.get("groups", 1), kind="stable")
-
-
-def over_the_edge(call: Call, chosen: tuple[int, ...]) -> Call:
-    """Add a further window along some axes, which hangs over the edge and reads zeros there."""
-    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
-    pairs = []
-    for axis, (n, k, s_, p_, d_) in enumerate(
-        zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)
-    ):
-        o = conv_output_size(n, k, s_, d_, p_, p_)
-        e = d_ * (k - 1) + 1
-        over = axis in chosen and (n + 2 * p_ - e) % s_
-        pairs.append((p_, p_ + (o * s_ + e - n - 2 * p_ if over else 0)))
-    return {**call, "padding": tuple(pairs)}
-
-
-def past_the_edge(axes: tuple[int, ...]) -> tuple[Wrong, Wrong]:
-    """Return two ways: the further window reads zeros, or its reading raises."""
-
-    def raises(call: Call) -> Call:
-        padding = per_axis(call.get("padding", 0), 2, "padding")
-        if over_the_edge(call, axes)["padding"] != tuple((p, p) for p in padding):
-            raise NotPredicted
-        return call
-
-    return Wrong(lambda call: over_the_edge(call, axes)), Wrong(raises)
 
 
 # --- cases ---------------------------------------------------------------------------------
@@ -189,6 +72,8 @@ def cases() -> Iterator[Case]:
         yield Case({"x": counting(1, 3, *shape), "w": scattered(1, 3, *shape)})
         yield Case({"x": counting(1, 1, *shape), "w": digits(2, 1, *shape)})
     yield Case({"x": counting(1, 1, 1, 2), "w": digits(2, 1, 1, 1)})
+    yield Case({"x": counting(1, 2, 1, 1), "w": digits(2, 2, 1, 1)})
+    yield Case({"x": scattered(1, 2, 3, 3), "w": scattered(2, 2, 2, 2)})
     yield Case({"x": scattered(2, 2, 3, 4), "w": scattered(3, 2, 2, 2)})
     for oc, ic, k in (
         (1, 1, (1, 1)),
@@ -255,6 +140,23 @@ RULES = (
         wrong=(Wrong(transposed), Wrong(transposed_if_square)),
     ),
     Rule(
+        "channels_taken_for_filters",
+        says="w is (OC, IC, KH, KW): the first axis counts filters, the second the channels that each reads.",
+        instead="takes the first axis of w for the input's channels",
+        why="TensorFlow's weights are (KH, KW, IC, OC), and a transposed convolution's (IC, OC, KH, KW). "
+        "With as many filters as channels nothing fails.",
+        wrong=(Wrong(channels_taken_for_filters), Wrong(compute=channels_broadcast_for_filters)),
+    ),
+    Rule(
+        "weights_in_another_order",
+        says="Rows of the columns and columns of the weights are in one order: c*KH*KW + kh*KW + kw, as in "
+        "`w.reshape(OC, -1)`.",
+        instead="lays out its columns in one order and its weights in another",
+        why="A product of matrices does not know what its rows stand for. Columns with the channels last "
+        "need `w.transpose(0, 2, 3, 1).reshape(OC, -1)`; and `w.reshape(-1, OC)` is no transpose.",
+        wrong=(weights_reordered((1, 2, 0)), weights_reordered((2, 1, 0)), Wrong(weights_in_columns)),
+    ),
+    Rule(
         "channels_not_summed",
         says="One filter has weights for every input channel, and all their products go into one sum.",
         instead="does not add the channels up",
@@ -294,6 +196,14 @@ RULES = (
         wrong=(Wrong(no_bias),),
     ),
     Rule(
+        "bias_subtracted",
+        says="The bias is added: y = sum + b[oc].",
+        instead="subtracts the bias",
+        why="A layer that trains its own bias would learn the other sign; weights from elsewhere are off by "
+        "twice the bias.",
+        wrong=(Wrong(bias_subtracted),),
+    ),
+    Rule(
         "bias_repeated",
         says="The bias is added once to each output number.",
         instead="adds the bias more than once",
@@ -313,22 +223,40 @@ RULES = (
         "before training.",
         wrong=(Wrong(bias_everywhere_first),),
     ),
+    Rule(
+        "bias_along_the_width",
+        says="Output channel oc takes b[oc], for all of its pixels.",
+        instead="adds the bias along the width of the picture",
+        why="`y + b` lines b up with the last axis, which is the columns: with as many columns as filters "
+        "nothing fails. `b[:, None, None]`, or `b.reshape(1, -1, 1, 1)`, lines it up with the channels.",
+        wrong=(Wrong(compute=bias_along_the_width),),
+    ),
+    Rule(
+        "sum_not_reset",
+        says="Every output number is a sum of its own, which starts at zero.",
+        instead="goes on adding to the sum of the output before",
+        why="`total = 0` belongs inside the loops over output pixels and outside those over channels and "
+        "taps: one line too far out, and each output contains all that were made before it.",
+        wrong=tuple(running_sum(axes, inside) for axes in (1, 2, 3) for inside in (False, True)),
+    ),
     rule_with(STRIDE[0], *STRIDE[0].wrong, Wrong(compute=windows_apart(compute))),
     *STRIDE[1:],
-    *EDGES,
-    Rule(
-        "window_past_the_edge",
-        says="A window counts only if it ends inside the padded image: o = floor((n + 2p - d(k - 1) - 1) / "
-        "s) + 1.",
-        instead="adds a window that hangs over the edge",
-        why="Rounding up instead of down gives one output too many wherever the stride does not divide "
-        "evenly. Either an index runs out of the array, or the last column is made of zeros that nobody "
-        "asked for.",
-        wrong=tuple(wrong for axes in AXES for wrong in past_the_edge(axes)),
-    ),
+    LAST_WINDOW_LOST,
+    WINDOW_PAST_THE_EDGE,
+    SQUARES,
     *PADDING,
+    UNCOUNTED,
     *BORDER,
     *DILATION,
+    Rule(
+        "image_dilated",
+        says="Dilation spreads the taps of a window; the windows still start at every pixel.",
+        instead="takes every d-th pixel of the image, and a plain convolution of these",
+        why="`x[:, :, ::d, ::d]` makes the picture d times as small, as a stride does. Dilation is there to "
+        "see further without losing a pixel.",
+        wrong=(Wrong(image_dilated),),
+    ),
+    SPANS,
     Rule(
         "groups_ignored",
         says="A filter of group g reads the channels of its own group: g * IC/groups and those after it.",
@@ -342,6 +270,13 @@ RULES = (
         instead="deals channels or filters out in turn, one to each group",
         why="Weights from elsewhere have the other order, and shapes do not tell the two apart.",
         wrong=(Wrong(groups_interleaved), Wrong(filters_interleaved, filters_restored)),
+    ),
+    Rule(
+        "groups_share_filters",
+        says="A group has filters of its own: group g those from g * OC/groups on.",
+        instead="makes every group's outputs with the filters of the first",
+        why="With groups = 2 half of the weights are never read, and half of the gradient is lost.",
+        wrong=(Wrong(filters_of_the_first_group),),
     ),
     *BATCH,
     Rule(

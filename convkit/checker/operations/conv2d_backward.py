@@ -2,192 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from ...conv import conv2d_backward
-from ...geometry import conv_output_size, per_axis
-from ...padding import pad, pad_backward
-from ..model import Call, Case, Operation, Result, Rule, Wrong
-from .convolutions import counting, digits, scattered, small_geometries
+from ...geometry import conv_output_size
+from ..model import Call, Case, Operation, Rule, Wrong
+from .convolution_gradients import (
+    OUTPUTS,
+    as_if,
+    assigned,
+    border_dropped,
+    compute,
+    continued,
+    cropped_at_the_start,
+    cropped_to_minus_zero,
+    gradients_swapped,
+    image,
+    last_filter,
+    of_the_last_window,
+    on_the_padded,
+    only_what_was_reached,
+    other,
+    result_with,
+    shifted,
+    turned,
+    uncropped,
+)
+from .convolutions import both, counting, digits, scattered, small_geometries
 
 __all__ = ["OPERATION"]
-
-OUTPUTS = ("grad_x", "grad_w", "grad_b")
-
-
-def compute(call: Call) -> Result:
-    return conv2d_backward(**call)._asdict()
-
-
-# --- how rules are broken ------------------------------------------------------------------
-
-
-def other(change: Callable[[Call], Call], *names: str) -> Wrong:
-    """Some of the gradients as they would be of another call, the rest as they should be."""
-
-    def wrong(result: Result, call: Call) -> Result:
-        changed = compute(change(call))
-        return {**result, **{name: changed[name] for name in names}}
-
-    return Wrong(after=wrong)
-
-
-def result_with(**formulas: Callable[[Result, Call], np.ndarray]) -> Wrong:
-    """Some of the gradients by another formula."""
-    return Wrong(after=lambda result, call: {**result, **{k: f(result, call) for k, f in formulas.items()}})
-
-
-def turned(call: Call) -> Call:
-    return {**call, "w": call["w"][..., ::-1, ::-1].copy()}
-
-
-def image(which: slice) -> Callable[[Call], Call]:
-    return lambda call: {**call, "x": call["x"][which].copy(), "grad_y": call["grad_y"][which].copy()}
-
-
-def last_filter(call: Call) -> Call:
-    w = np.zeros_like(call["w"])
-    w[-1] = call["w"][-1]
-    return {**call, "w": w}
-
-
-def sides(call: Call) -> tuple[int, int, int, int]:
-    """Return the padding as `pad` wants it."""
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
-    return pw, pw, ph, ph
-
-
-def mode_of(call: Call) -> str:
-    mode = call.get("padding_mode", "zeros")
-    return "constant" if mode == "zeros" else mode
-
-
-def padded(call: Call) -> Call:
-    """Return a call on an image that is padded already."""
-    rest = {k: v for k, v in call.items() if k not in ("padding", "padding_mode")}
-    return {**rest, "x": pad(call["x"], sides(call), mode_of(call))}
-
-
-def cropped_back(call: Call, grad: np.ndarray) -> np.ndarray:
-    return pad_backward(np.ascontiguousarray(grad), call["x"].shape, sides(call), mode_of(call))
-
-
-def on_the_padded(formula: Callable[[np.ndarray, Call], np.ndarray]) -> Wrong:
-    """The gradient for the padded image changed by a formula, then taken back to the image."""
-
-    def grad_x(result: Result, call: Call) -> np.ndarray:
-        return cropped_back(call, formula(compute(padded(call))["grad_x"], call))
-
-    return result_with(grad_x=grad_x)
-
-
-def reached(call: Call, s: tuple[int, ...], d: tuple[int, ...]) -> tuple[int, int]:
-    """Return how many rows and columns the windows reach at stride s and dilation d."""
-    axes = zip(call["grad_y"].shape[2:], call["w"].shape[2:], s, d, strict=True)
-    rows, columns = ((o - 1) * s_ + d_ * (k - 1) + 1 for o, k, s_, d_ in axes)
-    return rows, columns
-
-
-def as_if(name: str, value: int, *outputs: str) -> Wrong:
-    """Some gradients with stride or dilation 1, on as much of the image as is then reached."""
-
-    def after(result: Result, call: Call) -> Result:
-        whole = padded({**call, name: value})
-        s, d = (per_axis(whole.get(k, 1), 2, k) for k in ("stride", "dilation"))
-        rows, columns = reached(call, s, d)
-        x = whole["x"][:, :, :rows, :columns].copy()
-        part = compute({**whole, "x": x})
-        grown = np.zeros_like(whole["x"])
-        grown[:, :, :rows, :columns] = part["grad_x"]
-        changed = {"grad_x": cropped_back(call, grown), "grad_w": part["grad_w"]}
-        return {**result, **{output: changed[output] for output in outputs}}
-
-    return Wrong(after=after)
-
-
-def left_over(call: Call) -> tuple[int, int]:
-    """Return how many rows and columns of the padded image no window reaches."""
-    s, d = (per_axis(call.get(k, 1), 2, k) for k in ("stride", "dilation"))
-    (ph, pw), (H, W) = per_axis(call.get("padding", 0), 2, "padding"), call["x"].shape[2:]
-    rows, columns = reached(call, s, d)
-    return H + 2 * ph - rows, W + 2 * pw - columns
-
-
-def shifted(grad: np.ndarray, call: Call) -> np.ndarray:
-    """Put the rows and columns that no window reaches first instead of last."""
-    return np.roll(grad, left_over(call), axis=(2, 3))
-
-
-def continued(grad: np.ndarray, call: Call) -> np.ndarray:
-    """Give what no window reaches its neighbour's gradient."""
-    rows, columns = left_over(call)
-    H, W = grad.shape[2:]
-    inner = grad[:, :, : max(H - rows, 0), : max(W - columns, 0)]
-    return pad(np.ascontiguousarray(inner), (0, W - inner.shape[3], 0, H - inner.shape[2]), "replicate")
-
-
-def only_what_was_reached(result: Result, call: Call) -> np.ndarray:
-    """Leave rows and columns away that no window reaches: the shape of a plain transposed convolution."""
-    rows, columns = left_over(call)
-    (ph, pw), grad = per_axis(call.get("padding", 0), 2, "padding"), compute(padded(call))["grad_x"]
-    H, W = grad.shape[2:]
-    return grad[:, :, ph : H - ph - rows, pw : W - pw - columns]
-
-
-def assigned(by_filter: bool) -> Wrong:
-    """Windows written one over the other instead of added: `=` where `+=` belongs."""
-
-    def grad_x(result: Result, call: Call) -> np.ndarray:
-        whole = padded(call)
-        dy, w, x = call["grad_y"], call["w"], whole["x"]
-        (SH, SW), (DH, DW) = (per_axis(call.get(k, 1), 2, k) for k in ("stride", "dilation"))
-        G, (OC, ICG, KH, KW) = call.get("groups", 1), w.shape
-        grad = np.zeros_like(x)
-        each = [slice(o, o + 1) for o in range(OC // G)] if by_filter else [slice(None)]
-        for g in range(G):
-            channels, filters = slice(g * ICG, (g + 1) * ICG), slice(g * OC // G, (g + 1) * OC // G)
-            for chosen in each:
-                for oh, ow in np.ndindex(dy.shape[2:]):
-                    rows = slice(oh * SH, oh * SH + DH * (KH - 1) + 1, DH)
-                    columns = slice(ow * SW, ow * SW + DW * (KW - 1) + 1, DW)
-                    product = np.tensordot(dy[:, filters, oh, ow][:, chosen], w[filters][chosen], 1)
-                    grad[:, channels, rows, columns] = product
-        return cropped_back(call, grad)
-
-    return result_with(grad_x=grad_x)
-
-
-def uncropped(result: Result, call: Call) -> np.ndarray:
-    return compute(padded(call))["grad_x"]
-
-
-def cropped_at_the_start(result: Result, call: Call) -> np.ndarray:
-    H, W = call["x"].shape[2:]
-    return compute(padded(call))["grad_x"][:, :, :H, :W]
-
-
-def cropped_to_minus_zero(result: Result, call: Call) -> np.ndarray:
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
-    return compute(padded(call))["grad_x"][:, :, ph:-ph, pw:-pw]
-
-
-def border_dropped(call: Call) -> Call:
-    return {k: v for k, v in call.items() if k != "padding_mode"}
-
-
-def gradients_swapped(result: Result, call: Call) -> Result:
-    return {**result, "grad_x": result["grad_w"], "grad_w": result["grad_x"]}
-
 
 # --- cases ---------------------------------------------------------------------------------
 
 
 def with_grad_y(call: Call) -> Call:
     """Return the call with a gradient of the shape of the output."""
-    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    s, p, d = (both(call.get(k, v)) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
     axes = zip(call["x"].shape[2:], call["w"].shape[2:], s, p, d, strict=True)
     shape = [conv_output_size(n, k, s_, d_, p_, p_) for n, k, s_, p_, d_ in axes]
     return {"grad_y": digits(len(call["x"]), len(call["w"]), *shape), **call}
@@ -256,6 +108,19 @@ RULES = (
         wrong=(other(last_filter, "grad_x"),),
     ),
     Rule(
+        "windows_not_summed",
+        says="Every window used the same weights: grad_w and grad_b add up what each window gives.",
+        instead="keeps what the last window gives, where all should be added up",
+        why="`grad_w = ...` in the loop forgets the windows before; `grad_w += ...` adds them up.",
+        wrong=(
+            other(of_the_last_window, "grad_w"),
+            other(of_the_last_window, "grad_w", "grad_b"),
+            other(of_the_last_window, "grad_b"),
+            other(lambda call: of_the_last_window(image(slice(-1, None))(call)), "grad_w"),
+            other(lambda call: of_the_last_window(image(slice(-1, None))(call)), "grad_w", "grad_b"),
+        ),
+    ),
+    Rule(
         "grad_w_turned",
         says="grad_w[kh, kw] belongs to w[kh, kw].",
         instead="returns grad_w turned by 180 degrees",
@@ -279,8 +144,8 @@ RULES = (
     ),
     Rule(
         "batch_averaged",
-        says="grad_w and grad_b are sums over the batch, not means.",
-        instead="divides a gradient of the weights by the number of images",
+        says="grad_w and grad_b are sums over the batch, not means, and grad_x is each image's own.",
+        instead="divides a gradient by the number of images",
         why="If the loss is a mean, grad_y was divided already. Divided once more, steps shrink as batches "
         "grow.",
         wrong=(
@@ -288,6 +153,7 @@ RULES = (
                 grad_w=lambda result, call: result["grad_w"] / len(call["x"]),
                 grad_b=lambda result, call: result["grad_b"] / len(call["x"]),
             ),
+            Wrong(after=lambda result, call: {k: grad / len(call["x"]) for k, grad in result.items()}),
             result_with(grad_w=lambda result, call: result["grad_w"] / len(call["x"])),
             result_with(grad_b=lambda result, call: result["grad_b"] / len(call["x"])),
         ),
@@ -301,6 +167,17 @@ RULES = (
             result_with(grad_b=lambda result, call: call["grad_y"].sum(axis=0)),
             result_with(grad_b=lambda result, call: call["grad_y"].sum(axis=(2, 3))),
             result_with(grad_b=lambda result, call: call["grad_y"][:, :, 0, 0].sum(axis=0)),
+        ),
+    ),
+    Rule(
+        "grad_b_of_all_filters",
+        says="grad_b has one number a filter.",
+        instead="adds grad_y up over the filters as well",
+        why="`grad_y.sum()` is one number for all biases, and lets none of them learn for itself. "
+        "`grad_y.sum(axis=(0, 2, 3))` keeps the axis of the filters.",
+        wrong=(
+            result_with(grad_b=lambda result, call: call["grad_y"].sum()),
+            result_with(grad_b=lambda result, call: np.full_like(result["grad_b"], call["grad_y"].sum())),
         ),
     ),
     Rule(

@@ -8,21 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from ...geometry import per_axis
 from ..model import Call, Result, Rule, Wrong
 
 __all__ = [
-    "AXES",
     "BATCH",
     "BORDER",
     "DILATION",
-    "EDGES",
     "EDGE_NOT_REPEATED",
     "EDGE_REPEATED",
     "PADDING",
     "STRIDE",
+    "both",
     "counting",
     "digits",
+    "modes_exchanged",
     "option",
     "other_mode",
     "rule_with",
@@ -33,7 +32,12 @@ __all__ = [
     "windows_apart",
 ]
 
-# --- numbers -------------------------------------------------------------------------------
+# --- numbers and options --------------------------------------------------------------------
+
+
+def both(value: Any) -> tuple[Any, Any]:
+    """Return an option's value for rows and for columns; what a case holds is known to be valid."""
+    return value if isinstance(value, tuple) else (value, value)
 
 
 def counting(*shape: int) -> np.ndarray:
@@ -77,7 +81,7 @@ def small_geometries(
 ) -> Iterator[tuple[tuple[int, int], tuple[int, int], dict[str, Any]]]:
     """Yield (image size, kernel size, options) of every small geometry in which a window fits."""
     for size, kernel, chosen in product(SIZES, KERNELS, options):
-        p, d = (per_axis(chosen.get(k, v), 2, k) for k, v in (("padding", 0), ("dilation", 1)))
+        p, d = (both(chosen.get(k, v)) for k, v in (("padding", 0), ("dilation", 1)))
         axes = zip(size, kernel, p, d, strict=True)
         if all(n + 2 * p_ >= d_ * (k - 1) + 1 for n, k, p_, d_ in axes):
             yield size, kernel, chosen
@@ -92,14 +96,23 @@ def option(name: str, value: Any) -> Callable[[Call], Call]:
     def change(call: Call) -> Call:
         if name not in call:
             return call
-        return {**call, name: value(*per_axis(call[name], 2, name)) if callable(value) else value}
+        return {**call, name: value(*both(call[name])) if callable(value) else value}
 
     return change
 
 
+def option_ignored(name: str, value: int) -> tuple[Wrong, ...]:
+    """Return ways to give an option its default: for both axes, for rows, or for columns."""
+    return (
+        Wrong(option(name, value)),
+        Wrong(option(name, lambda h, w: (value, w))),
+        Wrong(option(name, lambda h, w: (h, value))),
+    )
+
+
 def taps(call: Call) -> tuple[int, ...]:
     """Rows and columns of the kernel or window."""
-    return call["w"].shape[2:] if "w" in call else per_axis(call["kernel_size"], 2, "kernel_size")
+    return call["w"].shape[2:] if "w" in call else both(call["kernel_size"])
 
 
 def sorted_channels(call: Call, groups: int) -> np.ndarray:
@@ -108,33 +121,13 @@ def sorted_channels(call: Call, groups: int) -> np.ndarray:
     return call["x"][:, np.argsort(channels % groups, kind="stable")]
 
 
-def windows_lost(always: bool, axes: tuple[int, ...] = (0, 1)) -> Callable[[Result, Call], Result]:
-    """Return a detour that loses the last window of some axes: always, or where it ends on the edge."""
-
-    def after(result: Result, call: Call) -> Result:
-        ((name, y),) = result.items()
-        s, p, d = (
-            per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1))
-        )
-        keep = []
-        for axis, (n, k, s_, p_, d_) in enumerate(zip(call["x"].shape[2:], taps(call), s, p, d, strict=True)):
-            lost = axis in axes and (always or (n + 2 * p_ - d_ * (k - 1) - 1) % s_ == 0)
-            keep.append(slice(0, y.shape[2 + axis] - lost))
-        return {name: y[:, :, keep[0], keep[1]]}
-
-    return after
-
-
 def padded_uninvited(before: Callable[[int], int], after: Callable[[int], int]) -> Callable[[Call], Call]:
     """Return a detour that pads where no padding is asked for, by functions of the window's span less one."""
 
     def change(call: Call) -> Call:
         if "padding" in call:
             return call
-        spans = [
-            d * (k - 1)
-            for d, k in zip(per_axis(call.get("dilation", 1), 2, "dilation"), taps(call), strict=True)
-        ]
+        spans = [d * (k - 1) for d, k in zip(both(call.get("dilation", 1)), taps(call), strict=True)]
         return {**call, "padding": tuple((before(span), after(span)) for span in spans)}
 
     return change
@@ -145,7 +138,7 @@ def padded_further(before: Callable[[int], int], after: Callable[[int], int]) ->
     uninvited = padded_uninvited(before, after)
 
     def change(call: Call) -> Call:
-        asked = per_axis(call.get("padding", 0), 2, "padding")
+        asked = both(call.get("padding", 0))
         more = uninvited({k: v for k, v in call.items() if k != "padding"})["padding"]
         return {**call, "padding": tuple((p + a, p + b) for p, (a, b) in zip(asked, more, strict=True))}
 
@@ -161,6 +154,16 @@ def padded_by_hand(mode: str) -> Callable[[Call], Call]:
         return {**call, "padding_mode": mode}
 
     return change
+
+
+def all_axes_padded(call: Call) -> Call:
+    """Pad batch and channels with zeros as well, as np.pad(x, padding) does; none is read past the last."""
+    first, second = both(call.get("padding", 0))
+    if first == second == 0:
+        return call
+    x = np.pad(call["x"], [(first, second)] * 2 + [(0, 0)] * 2)
+    channels = call["x"].shape[1] if "w" in call else None
+    return {**call, "x": x[:, :channels].copy(), "padding": ((first, second), (first, second))}
 
 
 def one_sided(which: Callable[[int], tuple[int, int]]) -> Callable[[Call], Call]:
@@ -179,8 +182,6 @@ def images_the_same(result: Result, call: Call) -> Result:
     return {name: np.broadcast_to(y[:1], y.shape) for name, y in result.items()}
 
 
-AXES = ((0, 1), (0,), (1,))  # a slip may be made for both axes or for one
-
 # --- rules ---------------------------------------------------------------------------------
 
 
@@ -194,7 +195,7 @@ def windows_apart(compute: Callable[[Call], Result]) -> Callable[[Call], Result]
     def close(call: Call) -> Result:
         wanted = compute(call)
         rows, columns = next(iter(wanted.values())).shape[2:]
-        given = per_axis(call.get("stride") or call.get("kernel_size", 1), 2, "stride")
+        given = both(call.get("stride") or call.get("kernel_size", 1))
         stride = tuple(1 if o > 1 else s for o, s in zip((rows, columns), given, strict=True))
         return {k: a[:, :, :rows, :columns] for k, a in compute({**call, "stride": stride}).items()}
 
@@ -205,11 +206,11 @@ STRIDE = (
     Rule(
         "stride_ignored",
         says="Window (oh, ow) starts stride times as far down and right: at (oh * SH, ow * SW).",
-        instead="moves its window by one pixel whatever the stride",
+        instead="moves its window by one pixel whatever the stride, along both axes or one of them",
         why="Stride 2 halves both sides of the image and quarters the work. Ignoring it changes the shape of "
         "all that follows; where only the loop's end knows of it, and its body reads `x[i]` for `x[i * s]`, "
         "the shape is right and only the image's corner is seen.",
-        wrong=(Wrong(option("stride", 1)),),
+        wrong=option_ignored("stride", 1),
     ),
     Rule(
         "stride_swapped",
@@ -225,25 +226,13 @@ STRIDE = (
     ),
 )
 
-EDGES = (
-    Rule(
-        "last_window_lost",
-        says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - d(k - 1) - "
-        "1) / s) + 1.",
-        instead="stops one window early",
-        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is "
-        "the window that stands at the start, before any step was made.",
-        wrong=tuple(Wrong(after=windows_lost(always, axes)) for always in (True, False) for axes in AXES),
-    ),
-)
-
 PADDING = (
     Rule(
         "padding_ignored",
         says="Padding puts cells around the image before the window starts to move.",
-        instead="returns the same with padding as without",
+        instead="returns the same with padding as without, along both axes or one of them",
         why="Without padding a 3x3 kernel takes two rows and two columns off the image in every layer.",
-        wrong=(Wrong(option("padding", 0)),),
+        wrong=option_ignored("padding", 0),
     ),
     Rule(
         "padding_uninvited",
@@ -264,7 +253,8 @@ PADDING = (
         "padding_one_sided",
         says="padding=p puts p cells on each side: p before and p after.",
         instead="pads one side only",
-        why="With all of the padding on one side the shape may be right and the picture moves by p pixels.",
+        why="With all of the padding on one side the shape may be right and the picture moves by p pixels. "
+        "A size with p where 2p belongs loses what the padding behind would have made.",
         wrong=(
             Wrong(one_sided(lambda p: (p, 0))),
             Wrong(one_sided(lambda p: (0, p))),
@@ -284,6 +274,14 @@ PADDING = (
             Wrong(option("padding", lambda h, w: (h, h))),
             Wrong(option("padding", lambda h, w: (w, w))),
         ),
+    ),
+    Rule(
+        "wrong_axes_padded",
+        says="Rows and columns are padded; batch and channels stay as they are.",
+        instead="pads every axis, batch and channels too",
+        why="`np.pad(x, p)` adds p empty images before and behind the batch, and p empty channels to each: "
+        "`np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))` says what is meant.",
+        wrong=(Wrong(all_axes_padded),),
     ),
     Rule(
         "border_not_zero",
@@ -315,11 +313,27 @@ def other_mode(name: str, old: str, new: str) -> Wrong:
     return Wrong(lambda call: {**call, name: new} if call.get(name) == old else call)
 
 
+def modes_exchanged(name: str) -> Rule:
+    """Return the rule about the two modes that mirror, for an operation that calls its mode `name`."""
+    other = {"reflect": "symmetric", "symmetric": "reflect"}
+    return Rule(
+        "mirrors_exchanged",
+        says="reflect mirrors at the middle of the edge cell, symmetric behind it.",
+        instead="exchanges the modes reflect and symmetric",
+        why="SciPy's `mirror` is reflect here, and SciPy's `reflect` is symmetric. The shapes are the same: "
+        "only the numbers tell.",
+        wrong=(
+            Wrong(lambda call: {**call, name: other.get(call[name], call[name])} if name in call else call),
+        ),
+    )
+
+
 def rule_with(rule: Rule, *wrong: Wrong) -> Rule:
     return Rule(rule.name, rule.says, rule.instead, rule.why, wrong)
 
 
 BORDER = (
+    modes_exchanged("padding_mode"),
     rule_with(EDGE_REPEATED, other_mode("padding_mode", "reflect", "symmetric")),
     rule_with(EDGE_NOT_REPEATED, other_mode("padding_mode", "symmetric", "reflect")),
     Rule(
@@ -336,9 +350,9 @@ DILATION = (
         "dilation_ignored",
         says="Taps stand dilation pixels apart: tap (kh, kw) reads (kh * DH, kw * DW) from the window's "
         "corner.",
-        instead="keeps its taps side by side whatever the dilation",
+        instead="keeps its taps side by side whatever the dilation, along both axes or one of them",
         why="Dilation widens the window without more weights: 3 taps at dilation 2 span 5 pixels.",
-        wrong=(Wrong(option("dilation", 1)),),
+        wrong=option_ignored("dilation", 1),
     ),
     Rule(
         "dilation_counts_from_zero",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ...geometry import conv_output_size, per_axis
+from ...geometry import conv_output_size
 from ...unfold import im2col
 from ..model import Call, Case, Operation, Result, Rule, Wrong
 from .convolutions import (
@@ -14,12 +14,14 @@ from .convolutions import (
     DILATION,
     PADDING,
     STRIDE,
+    both,
     counting,
     rule_with,
     scattered,
     small_geometries,
     taps,
 )
+from .window_counts import LAST_WINDOW_LOST, SPANS, SQUARES, WINDOW_PAST_THE_EDGE
 
 __all__ = ["OPERATION"]
 
@@ -30,7 +32,7 @@ def compute(call: Call) -> Result:
 
 def extents(call: Call) -> tuple[int, ...]:
     """Return C, KH, KW, OH and OW."""
-    s, p, d = (per_axis(call.get(k, v), 2, k) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
+    s, p, d = (both(call.get(k, v)) for k, v in (("stride", 1), ("padding", 0), ("dilation", 1)))
     axes = zip(call["x"].shape[2:], taps(call), s, p, d, strict=True)
     sizes = (conv_output_size(n, k, s_, d_, p_, p_) for n, k, s_, p_, d_ in axes)
     return (call["x"].shape[1], *taps(call), *sizes)
@@ -48,12 +50,29 @@ def reordered(*order: int) -> Callable[[Result, Call], Result]:
 
 
 def rows_are_windows(result: Result, call: Call) -> Result:
-    return {"cols": result["cols"].swapaxes(1, 2)}
+    return {"cols": result["cols"].swapaxes(-1, -2)}
 
 
 def batch_beside(result: Result, call: Call) -> Result:
     """Put the images' columns side by side in one matrix."""
     return {"cols": np.concatenate(list(result["cols"]), axis=1)}
+
+
+def batch_innermost(result: Result, call: Call) -> Result:
+    """One matrix, in which the images take turns: a window of each, then the next window."""
+    cols = result["cols"]
+    return {"cols": cols.transpose(1, 2, 0).reshape(cols.shape[1], -1)}
+
+
+def in_the_plane(after: Callable[[Result, Call], Result]) -> Wrong:
+    """A detour of results that have rows and columns of windows."""
+
+    def changed(result: Result, call: Call) -> Result:
+        cols = result["cols"]
+        planes = after({"cols": cols.reshape(*cols.shape[:2], *extents(call)[-2:])}, call)["cols"]
+        return {"cols": planes.reshape(*cols.shape[:2], -1)}
+
+    return Wrong(after=changed)
 
 
 def taps_turned(result: Result, call: Call) -> Result:
@@ -64,12 +83,6 @@ def taps_turned(result: Result, call: Call) -> Result:
 
 def split(result: Result, call: Call) -> Result:
     return {"cols": result["cols"].reshape(len(result["cols"]), *extents(call))}
-
-
-def last_lost(result: Result, call: Call) -> Result:
-    cols = result["cols"]
-    each = cols.reshape(len(cols), *extents(call))[..., :-1, :-1]
-    return {"cols": each.reshape(len(cols), cols.shape[1], -1)}
 
 
 def windows_apart(call: Call) -> Result:
@@ -120,7 +133,7 @@ RULES = (
         instead="puts the columns of all images side by side in one matrix",
         why="It is a good layout too, and one product then serves the whole batch, but the result is no "
         "longer in the order (N, OC, OH, OW).",
-        wrong=(Wrong(after=batch_beside),),
+        wrong=(Wrong(after=batch_beside), Wrong(after=batch_innermost)),
     ),
     Rule(
         "axes_not_joined",
@@ -129,6 +142,14 @@ RULES = (
         instead="keeps channels, taps and output positions on axes of their own",
         why="The point of the layout is that what follows is a product of two matrices.",
         wrong=(Wrong(after=split),),
+    ),
+    Rule(
+        "columns_reshaped",
+        says="The axes of channels and taps stand before those of the output when they are joined.",
+        instead="reshapes its windows to the right shape, and leaves their numbers in another order",
+        why="A view of windows has the axes (N, C, OH, OW, KH, KW). `reshape` joins neighbours and never "
+        "moves an axis: `.transpose(0, 1, 4, 5, 2, 3)` comes first.",
+        wrong=(Wrong(after=reordered(0, 3, 4, 1, 2)), Wrong(after=reordered(3, 4, 0, 1, 2))),
     ),
     Rule(
         "taps_before_channels",
@@ -177,15 +198,11 @@ RULES = (
     ),
     rule_with(STRIDE[0], *STRIDE[0].wrong, Wrong(compute=windows_apart)),
     *STRIDE[1:],
-    Rule(
-        "last_window_lost",
-        says="The last window counts, also where it ends on the very edge: o = floor((n + 2p - d(k - 1) - "
-        "1) / s) + 1.",
-        instead="stops one window early",
-        why="`range(0, n - k, s)` leaves out its end, and the end is a window. The + 1 of the formula is "
-        "the window that stands at the start, before any step was made.",
-        wrong=(Wrong(after=last_lost),),
+    *(
+        rule_with(rule, *(in_the_plane(wrong.after) for wrong in rule.wrong))
+        for rule in (LAST_WINDOW_LOST, SQUARES)
     ),
+    WINDOW_PAST_THE_EDGE,
     *(rule for rule in PADDING if rule.name != "border_not_zero"),
     Rule(
         "border_not_zero",
@@ -199,6 +216,7 @@ RULES = (
         ),
     ),
     *DILATION,
+    rule_with(SPANS, *(in_the_plane(wrong.after) for wrong in SPANS.wrong)),
     Rule(
         "result_in_the_image_s_order",
         says="Every window is copied, so a pixel that is in several windows comes several times.",

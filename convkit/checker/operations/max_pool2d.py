@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ...geometry import max_pool_windows, per_axis
+from ...geometry import max_pool_windows
 from ...max_pooling import max_pool2d
 from ...padding import pad
 from ..model import Call, Case, Operation, Result, Rule, Wrong
-from .convolutions import DILATION, counting, scattered
-from .poolings import DEFAULTS, WINDOWS, fits, geometries, stride_ignored, strided
+from .convolutions import DILATION, both, counting, scattered
+from .poolings import DEFAULTS, WINDOWS, blocks_reshaped, fits, geometries, stride_ignored, strided
 
 __all__ = ["OPERATION"]
 
@@ -23,14 +23,18 @@ def compute(call: Call) -> Result:
     return {"y": result}
 
 
-def zero_padding(call: Call) -> Result:
-    """Pad with zeros, which win over negative pixels."""
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
-    padded = {**call, "x": pad(call["x"], (pw, pw, ph, ph)), "stride": strided(call), "padding": 0}
-    y = compute({**padded, "return_indices": False})["y"]
-    right = compute(call)
-    changed = {"y": y[:, :, : right["y"].shape[2], : right["y"].shape[3]]}
-    return {**right, **changed} if not ph + pw else changed
+def padded_with(number: float) -> Wrong:
+    """Pad with a number, which wins over smaller pixels."""
+
+    def wrong(call: Call) -> Result:
+        ph, pw = both(call.get("padding", 0))
+        x = pad(call["x"], (pw, pw, ph, ph), "constant", number)
+        whole = {**call, "x": x, "stride": strided(call), "padding": 0, "return_indices": False}
+        y, right = compute(whole)["y"], compute(call)
+        changed = {"y": y[:, :, : right["y"].shape[2], : right["y"].shape[3]]}
+        return {**right, **changed} if not ph + pw else changed
+
+    return Wrong(compute=wrong)
 
 
 def from_zero(result: Result, call: Call) -> Result:
@@ -67,9 +71,7 @@ def nan_only_first(call: Call) -> Result:
     if not np.isnan(x).any():
         return compute(call)
     y, starts = nan_lost(call)["y"], compute({**call, "return_indices": False})["y"].copy()
-    k, p, d = (
-        per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-    )
+    k, p, d = (both(call.get(k, v)) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
     tables = [
         max_pool_windows(n, k_, s, p_, d_, call.get("ceil_mode", False))[:, 0]
         for n, k_, s, p_, d_ in zip(x.shape[2:], k, strided(call), p, d, strict=True)
@@ -83,10 +85,10 @@ def last_of_equals(call: Call) -> Result:
     result = compute(call)
     if "indices" not in result:
         return result
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+    ph, pw = both(call.get("padding", 0))
     x = np.pad(call["x"], [(0, 0), (0, 0), (ph, ph), (pw, pw)], constant_values=-np.inf)
-    (SH, SW), (KH, KW) = strided(call), per_axis(call["kernel_size"], 2, "kernel_size")
-    (DH, DW) = per_axis(call.get("dilation", 1), 2, "dilation")
+    (SH, SW), (KH, KW) = strided(call), both(call["kernel_size"])
+    (DH, DW) = both(call.get("dilation", 1))
     indices = np.zeros_like(result["indices"])
     for at in np.ndindex(indices.shape):
         best = -np.inf
@@ -107,21 +109,30 @@ def located(result: Result, call: Call) -> tuple[np.ndarray, np.ndarray] | None:
     return rows, columns
 
 
+def by_width(width: Callable[[Result, Call], int]) -> Callable[[Result, Call], Result]:
+    def after(result: Result, call: Call) -> Result:
+        if (at := located(result, call)) is None:
+            return result
+        return {**result, "indices": at[0] * width(result, call) + at[1]}
+
+    return after
+
+
 def in_the_window(result: Result, call: Call) -> Result:
     """Count within the window instead of within the plane."""
     if (at := located(result, call)) is None:
         return result
-    (ph, pw), (SH, SW) = per_axis(call.get("padding", 0), 2, "padding"), strided(call)
-    (DH, DW) = per_axis(call.get("dilation", 1), 2, "dilation")
+    (ph, pw), (SH, SW) = both(call.get("padding", 0)), strided(call)
+    (DH, DW) = both(call.get("dilation", 1))
     kh = (at[0] + ph - np.arange(at[0].shape[2])[:, None] * SH) / DH
     kw = (at[1] + pw - np.arange(at[1].shape[3]) * SW) / DW
-    return {**result, "indices": kh * per_axis(call["kernel_size"], 2, "kernel_size")[1] + kw}
+    return {**result, "indices": kh * both(call["kernel_size"])[1] + kw}
 
 
 def in_the_padded_plane(result: Result, call: Call) -> Result:
     if (at := located(result, call)) is None:
         return result
-    ph, pw = per_axis(call.get("padding", 0), 2, "padding")
+    ph, pw = both(call.get("padding", 0))
     return {**result, "indices": (at[0] + ph) * (call["x"].shape[3] + 2 * pw) + at[1] + pw}
 
 
@@ -163,8 +174,8 @@ def cases() -> Iterator[Case]:
         for more in ({}, {"stride": 1}, {"stride": 1, "padding": 1}, {"dilation": 2, "stride": 1}):
             kernel = (1, 2) if x.shape[2] == 1 else 2
             call = {"kernel_size": kernel, "return_indices": True, **more}
-            p = per_axis(call.get("padding", 0), 2, "padding")
-            k = per_axis(kernel, 2, "kernel_size")
+            p = both(call.get("padding", 0))
+            k = both(kernel)
             if fits(x.shape[2:], call) and all(2 * p_ <= k_ for p_, k_ in zip(p, k, strict=True)):
                 yield Case({"x": x, **call})
 
@@ -173,10 +184,10 @@ RULES = (
     Rule(
         "padding_is_zero",
         says="Padding is minus infinity, so that it never wins.",
-        instead="pads with zeros, which win over negative pixels",
+        instead="pads with zeros, or another number, which wins over smaller pixels",
         why="A zero is a number like any other. Where all pixels of a window are negative the maximum "
         "would be found outside the image.",
-        wrong=(Wrong(compute=zero_padding),),
+        wrong=(padded_with(0.0), padded_with(-1.0)),
     ),
     Rule(
         "starts_from_zero",
@@ -237,6 +248,17 @@ RULES = (
         wrong=(Wrong(after=in_the_padded_plane),),
     ),
     Rule(
+        "index_by_another_width",
+        says="An index counts ih rows of the image's width W: ih * W + iw.",
+        instead="multiplies the row by another number than the image's width",
+        why="By the output's width, or by the image's height, indices are right in the first row alone, and "
+        "on square images by the height everywhere.",
+        wrong=(
+            Wrong(after=by_width(lambda result, call: result["y"].shape[3])),
+            Wrong(after=by_width(lambda result, call: call["x"].shape[2])),
+        ),
+    ),
+    Rule(
         "index_column_by_column",
         says="An index counts row by row: ih * W + iw.",
         instead="counts indices column by column, as iw * H + ih",
@@ -251,6 +273,7 @@ RULES = (
         wrong=(Wrong(after=in_the_whole_array),),
     ),
     *WINDOWS,
+    blocks_reshaped(compute, lambda blocks: blocks.max(axis=(4, 5))),
     stride_ignored(compute),
     *DILATION,
 )

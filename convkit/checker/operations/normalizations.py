@@ -13,8 +13,11 @@ from ..model import Call, Garbage, NotPredicted, Result, Rule, Wrong
 __all__ = [
     "EPS",
     "MOMENTUM",
+    "along_the_width",
     "axes_of",
+    "bias_multiplied",
     "bias_subtracted",
+    "by_biased_statistics",
     "by_updated_statistics",
     "channels_last",
     "compute",
@@ -24,6 +27,7 @@ __all__ = [
     "learned_in_evaluation",
     "mean_kept",
     "moments",
+    "momentum_of_the_old",
     "moved",
     "normalised_over",
     "one_pass",
@@ -33,6 +37,7 @@ __all__ = [
     "unbiased",
     "weight_bias_swapped",
     "without",
+    "without_in_evaluation",
     "y_of",
 ]
 
@@ -144,6 +149,16 @@ def weight_bias_swapped(call: Call) -> Call:
     return {**rest, **new}
 
 
+def without_in_evaluation(name: str) -> Wrong:
+    return Wrong(
+        lambda call: call if call.get("training", False) else {k: v for k, v in call.items() if k != name}
+    )
+
+
+def bias_multiplied(call: Call) -> Call:
+    return {**call, "bias": call["bias"] * call["weight"]} if {"weight", "bias"} <= set(call) else call
+
+
 def bias_subtracted(call: Call) -> Call:
     return {**call, "bias": -call["bias"]} if "bias" in call else call
 
@@ -176,6 +191,17 @@ def by_updated_statistics(call: Call) -> Call:
     return {**call, "training": False, **{k: right[k] for k in ("running_mean", "running_var")}}
 
 
+def by_biased_statistics(call: Call) -> Call:
+    """The same with a running variance that was moved towards the biased one."""
+    if not call.get("training", False):
+        return call
+    momentum = call.get("momentum", MOMENTUM)
+    return {
+        **by_updated_statistics(call),
+        "running_var": moved(call["running_var"], moments(call)[1], momentum),
+    }
+
+
 def running(
     update: Callable[[np.ndarray, np.ndarray, float], np.ndarray], *names: str, biased: bool = False
 ) -> Wrong:
@@ -194,6 +220,20 @@ def running(
 
 def moved(old: np.ndarray, new: np.ndarray, momentum: float) -> np.ndarray:
     return (1 - momentum) * old + momentum * new
+
+
+def momentum_of_the_old() -> Wrong:
+    """A momentum that is given weighs the old statistics; the default, 0.9, weighs them as it should."""
+    reversed_ = running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var")
+    return Wrong(after=lambda result, call: reversed_.after(result, call) if "momentum" in call else result)
+
+
+def along_the_width(call: Call) -> Result:
+    """Let NumPy broadcast weight and bias: along the last axis."""
+    rest = {k: v for k, v in call.items() if k not in ("weight", "bias")}
+    result = compute(rest)
+    y = result["y"] * call.get("weight", 1.0) + call.get("bias", 0.0)
+    return {**result, "y": y}
 
 
 def deviations(result: Result, call: Call) -> Result:

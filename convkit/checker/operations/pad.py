@@ -9,7 +9,7 @@ import numpy as np
 
 from ...padding import pad
 from ..model import Call, Case, NotPredicted, Operation, Result, Rule, Wrong
-from .convolutions import EDGE_NOT_REPEATED, EDGE_REPEATED, counting, other_mode, rule_with
+from .convolutions import EDGE_NOT_REPEATED, EDGE_REPEATED, counting, modes_exchanged, other_mode, rule_with
 
 __all__ = ["OPERATION"]
 
@@ -106,6 +106,28 @@ def wrapped_to_the_wrong_side(call: Call) -> Result:
     return {"y": y}
 
 
+def up_to_minus_zero(always_both: bool) -> Wrong:
+    """X written to `y[..., top:-bottom, left:-right]`: an empty slice where the number behind is 0.
+
+    Of two numbers the columns alone are sliced, or the rows as well, from 0 to -0. What does not fit into
+    an empty slice raises, but one pixel fits.
+    """
+
+    def wrong(call: Call) -> Result:
+        if call.get("mode", "constant") != "constant":
+            return compute(call)
+        padding = (*call["padding"], 0, 0)[:4] if always_both else call["padding"]
+        if min(padding) < 0 or call["x"].ndim < len(padding) // 2:
+            raise NotPredicted
+        y = np.full_like(compute(call)["y"], call.get("value", 0.0))
+        pairs = list(zip(padding[::2], padding[1::2], strict=True))[::-1]
+        inside: Any = (..., *(slice(before, -after) for before, after in pairs))
+        y[inside] = call["x"]
+        return {"y": y}
+
+    return Wrong(compute=wrong)
+
+
 def uncropped(call: Call) -> Call:
     return {**call, "padding": tuple(max(p, 0) for p in call["padding"])}
 
@@ -195,6 +217,14 @@ RULES = (
         wrong=(Wrong(compute=first_axes), Wrong(compute=all_axes)),
     ),
     Rule(
+        "zero_padding_behind",
+        says="A padding of 0 adds nothing: on that side the image ends where the result does.",
+        instead="loses the image, or fails, where no padding is asked for behind it",
+        why="`y[left:-right] = x` is an empty slice for right = 0, because -0 is 0 and not the end. "
+        "`y[left : left + n] = x` is right for both.",
+        wrong=(up_to_minus_zero(False), up_to_minus_zero(True)),
+    ),
+    Rule(
         "value_ignored",
         says="In mode constant the border holds `value`.",
         instead="fills the border with zeros whatever the value",
@@ -208,6 +238,7 @@ RULES = (
         why="The other modes are there to avoid the dark frame that zeros make.",
         wrong=(Wrong(lambda call: {k: v for k, v in call.items() if k != "mode"}),),
     ),
+    modes_exchanged("mode"),
     rule_with(EDGE_REPEATED, other_mode("mode", "reflect", "symmetric")),
     rule_with(EDGE_NOT_REPEATED, other_mode("mode", "symmetric", "reflect")),
     Rule(

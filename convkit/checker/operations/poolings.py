@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ...geometry import per_axis, pool_output_size
-from ..model import Call, Garbage, Result, Rule, Wrong
-from .convolutions import AXES, BATCH, PADDING, STRIDE, option, rule_with, windows_apart
+import numpy as np
 
-__all__ = ["DEFAULTS", "WINDOWS", "geometries", "stride_ignored", "strided"]
+from ...geometry import pool_output_size
+from ..model import Call, Garbage, NotPredicted, Result, Rule, Wrong
+from .convolutions import BATCH, PADDING, STRIDE, both, option, rule_with, windows_apart
+from .window_counts import AXES, SQUARES, square
+
+__all__ = ["DEFAULTS", "WINDOWS", "blocks_reshaped", "fits", "geometries", "stride_ignored", "strided"]
 
 DEFAULTS = {"stride": None, "padding": 0, "ceil_mode": False}
 
@@ -54,17 +57,20 @@ def fits(size: tuple[int, int], call: Call) -> bool:
 
 def strided(call: Call) -> tuple[int, ...]:
     """Return the stride of rows and columns."""
-    return per_axis(call.get("stride") or call["kernel_size"], 2, "stride")
+    return both(call.get("stride") or call["kernel_size"])
 
 
 def extents(size: tuple[int, int], call: Call) -> list[int]:
     """Return the output's rows and columns."""
-    k, p, d = (
-        per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-    )
+    k, p, d = (both(call.get(k, v)) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
     ceil = call.get("ceil_mode", False)
     axes = zip(size, k, strided(call), p, d, strict=True)
     return [pool_output_size(n, k_, s, p_, d_, ceil) for n, k_, s, p_, d_ in axes]
+
+
+def counted(call: Call) -> tuple[int, int]:
+    rows, columns = extents(call["x"].shape[2:], call)
+    return rows, columns
 
 
 # --- detours -------------------------------------------------------------------------------
@@ -76,9 +82,7 @@ def windows_lost(always: bool, axes: tuple[int, ...]) -> Callable[[Result, Call]
     def after(result: Result, call: Call) -> Result:
         if call.get("ceil_mode"):
             return result
-        k, p, d = (
-            per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-        )
+        k, p, d = (both(call.get(k, v)) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
         keep: list[slice] = []
         for axis, (n, k_, s, p_, d_) in enumerate(
             zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
@@ -93,9 +97,7 @@ def windows_lost(always: bool, axes: tuple[int, ...]) -> Callable[[Result, Call]
 def starts_in_the_padding(result: Result, call: Call) -> Result:
     """Keep a last window that starts behind the image; what stands in it, nobody can know."""
     if call.get("ceil_mode"):
-        k, p, d = (
-            per_axis(call.get(k, v), 2, k) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1))
-        )
+        k, p, d = (both(call.get(k, v)) for k, v in (("kernel_size", 1), ("padding", 0), ("dilation", 1)))
         axes = zip(call["x"].shape[2:], k, strided(call), p, d, strict=True)
         wanted = [-(-(n + 2 * p_ - d_ * (k_ - 1) - 1) // s) + 1 for n, k_, s, p_, d_ in axes]
         if any(y.shape[2:] != tuple(wanted) for y in result.values()):
@@ -116,10 +118,44 @@ def kept_stride(change: Callable[[Call], Call]) -> Callable[[Call], Call]:
     return lambda call: change({**call, "stride": strided(call)})
 
 
+def blocks_reshaped(compute: Callable[[Call], Result], pooled: Callable[[np.ndarray], np.ndarray]) -> Rule:
+    """Return the rule about windows side by side that are made by reshaping, for one kind of pooling."""
+
+    def reshaped(call: Call) -> Result:
+        x, (OH, OW) = call["x"], counted(call)
+        KH, KW = both(call["kernel_size"])
+        others = ("padding", "ceil_mode", "divisor_override", "return_indices")
+        if strided(call) != (KH, KW) or call.get("dilation", 1) != 1 or any(call.get(o) for o in others):
+            raise NotPredicted
+        blocks = x[:, :, : OH * KH, : OW * KW].reshape(*x.shape[:2], OH, OW, KH, KW)
+        return {"y": pooled(blocks)}
+
+    def where_it_can_be(call: Call) -> Result:
+        try:
+            return reshaped(call)
+        except NotPredicted:
+            return compute(call)
+
+    return Rule(
+        "blocks_reshaped",
+        says="A window holds neighbours: x[kh + KH * oh, kw + KW * ow] for the KH * KW taps.",
+        instead="reshapes the image so that each window holds pixels that follow one another in memory",
+        why="In memory a row of the image is followed by the next row, not by the next window: "
+        "`reshape(OH, KH, OW, KW)` and then the axes 1 and 3, not `reshape(OH, OW, KH, KW)`.",
+        wrong=(Wrong(compute=reshaped), Wrong(compute=where_it_can_be)),
+    )
+
+
 def stride_ignored(compute: Callable[[Call], Result]) -> Rule:
     """Return the rule of the stride, for one kind of pooling."""
     rule = STRIDE[0]
-    return rule_with(rule, Wrong(lambda call: {**call, "stride": 1}), Wrong(compute=windows_apart(compute)))
+    return rule_with(
+        rule,
+        Wrong(lambda call: {**call, "stride": 1}),
+        Wrong(lambda call: {**call, "stride": (1, strided(call)[1])}),
+        Wrong(lambda call: {**call, "stride": (strided(call)[0], 1)}),
+        Wrong(compute=windows_apart(compute)),
+    )
 
 
 WINDOWS = (
@@ -191,6 +227,7 @@ WINDOWS = (
         "well-known engines had this wrong.",
         wrong=(Wrong(after=starts_in_the_padding),),
     ),
+    rule_with(SQUARES, *square(counted)),
     *(rule for rule in PADDING if rule.name in ("padding_ignored", "padding_swapped")),
     *BATCH,
 )

@@ -14,7 +14,7 @@ from ...padding import pad
 from ..ledger import given
 from ..style import COLOURS, FONT_SIZE, INK, LINES, bare, new_axes, pale, shade, text_on
 
-__all__ = ["cell", "columns", "grid_limits", "mask", "numbers", "padded"]
+__all__ = ["cell", "columns", "grid_limits", "mask", "numbers", "padded", "short"]
 
 
 def numbers(
@@ -22,7 +22,7 @@ def numbers(
     ax: Axes | None = None,
     *,
     two_sided: bool = True,
-    form: str = "{:g}",
+    form: str | None = None,
     size: float = 0.42,
 ) -> Axes:
     """Draw a small matrix as coloured cells with their numbers inside.
@@ -33,10 +33,16 @@ def numbers(
         The numbers.
     two_sided : bool
         Colour by sign, or from zero upwards.
-    form : str
-        Format of a number.
+    form : str, optional
+        Format of a number; by default as many digits as fit.
     size : float
         Side of a cell in inches, where no `ax` is given.
+
+    Examples
+    --------
+    >>> from convkit.explain import pictures
+    >>> [text.get_text() for text in pictures.numbers([[1.0, -0.12345], [12345, 158.25]]).texts]
+    ['1', '-0.12', '12345', '158']
     """
     values = np.asarray(values)
     height, width = values.shape
@@ -44,7 +50,7 @@ def numbers(
     limit = float(np.abs(values).max())
     for (i, j), value in np.ndenumerate(values):
         colour = shade(float(value), limit, two_sided)
-        cell(ax, i, j, colour, form.format(value))
+        cell(ax, i, j, colour, short(value) if form is None else form.format(value))
     return grid_limits(ax, height, width)
 
 
@@ -63,6 +69,14 @@ def cell(ax: Axes, row: float, column: float, colour: str, label: str = "") -> N
         )
 
 
+def short(value: float) -> str:
+    """Return a number with as many digits as fit into a cell; whole numbers keep all of theirs."""
+    text = f"{value:g}"
+    if len(text) <= 4 or value == round(value):
+        return text
+    return f"{value:.0f}" if 100 <= abs(value) < 100_000 else f"{value:.2g}"
+
+
 def grid_limits(ax: Axes, height: int, width: int) -> Axes:
     """Show cells (0, 0) to (height - 1, width - 1), the first row on top."""
     ax.set(xlim=(-0.04 * width**0.5, width + 0.04 * width**0.5), ylim=(height + 0.08, -0.08), aspect="equal")
@@ -70,13 +84,22 @@ def grid_limits(ax: Axes, height: int, width: int) -> Axes:
 
 
 def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
-    """Draw an im2col matrix: a row a tap, with the letter and colour it has in :func:`operator`."""
+    """Draw an im2col matrix: a row a tap, with the letter and colour it has in :func:`operator`.
+
+    Colours run upwards from zero, or to both sides of it if there are negative numbers.
+
+    Examples
+    --------
+    >>> from convkit.explain import pictures
+    >>> [text.get_text() for text in pictures.columns([[1, 2], [3, 4]]).texts]
+    ['1', '2', '3', '4', 'a', 'b']
+    """
     values = np.asarray(values)
     height, width = values.shape
     ax = new_axes(0.34 * (width + 2) + 0.3, 0.3 * height + 0.4) if ax is None else ax
     limit = float(np.abs(values).max())
     for (i, j), value in np.ndenumerate(values):
-        cell(ax, i, j, shade(float(value), limit, two_sided=False), f"{value:g}")
+        cell(ax, i, j, shade(float(value), limit, two_sided=bool((values < 0).any())), short(value))
     for i in range(height):
         cell(ax, i, -1.4, COLOURS[i % len(COLOURS)], chr(ord("a") + i) if i < 26 else "")
     ax.set(xlim=(-1.5, width + 0.1), ylim=(height + 0.1, -0.1), xlabel="output pixels", ylabel="taps")
@@ -84,7 +107,15 @@ def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
 
 
 def mask(kept: np.ndarray, ax: Axes | None = None, *, xlabel: str = "", ylabel: str = "") -> Axes:
-    """Draw a dropout mask: kept cells filled, dropped ones crossed out."""
+    """Draw a dropout mask: kept cells filled, dropped ones crossed out.
+
+    Examples
+    --------
+    >>> from convkit.explain import pictures
+    >>> ax = pictures.mask([[True, False]])
+    >>> len(ax.patches), len(ax.collections[0].get_segments())        # two cells, one cross
+    (2, 2)
+    """
     kept = np.asarray(kept)
     height, width = kept.shape
     ax = new_axes(0.155 * width + 0.3, 0.155 * height + 0.3) if ax is None else ax
@@ -134,12 +165,12 @@ def padded(
         inside = ph <= i < ph + H and pw <= j < pw + W
         colour = shade(float(value), limit)
         if inside:
-            cell(ax, i, j, colour, f"{value:g}")
+            cell(ax, i, j, colour, short(value))
             continue
         colour = pale(colour)
         cell(ax, i, j, colour)
         source = f"({rows[i]},{columns[j]})" if rows[i] >= 0 and columns[j] >= 0 else "padding"
-        for text, down, smaller in ((f"{value:g}", 0.36, 0), (source, 0.76, 3.5)):
+        for text, down, smaller in ((short(value), 0.36, 0), (source, 0.76, 3.5)):
             ax.text(
                 j + 0.5,
                 i + down,

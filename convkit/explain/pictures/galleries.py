@@ -16,6 +16,10 @@ from .images import grey, signed
 __all__ = ["gallery", "masks"]
 
 
+CLIPPED = 0.25
+"""Share of a result that grey may show as plain black or white."""
+
+
 def gallery(image: np.ndarray, kernels: Mapping[str, np.ndarray], columns: int = 4) -> Figure:
     """Draw an image, and for each kernel its weights and what a convolution by it makes of the image.
 
@@ -31,7 +35,8 @@ def gallery(image: np.ndarray, kernels: Mapping[str, np.ndarray], columns: int =
     Returns
     -------
     matplotlib.figure.Figure
-        Results of kernels whose weights add up to zero are blue and red about a neutral zero, others grey.
+        Results are blue and red about a neutral zero where the kernel's weights add up to zero, or where much
+        of the result is darker or brighter than anything in the image; others are grey like the image.
 
     Examples
     --------
@@ -48,10 +53,12 @@ def gallery(image: np.ndarray, kernels: Mapping[str, np.ndarray], columns: int =
         (KH, KW), w = kernel.shape, np.asarray(kernel, dtype=np.float64)
         padding = [((KH - 1) // 2, KH // 2), ((KW - 1) // 2, KW // 2)]
         y = conv2d(image[None], w[None, None], padding=padding, padding_mode="replicate")[0]
-        if abs(w.sum()) < 1e-9 * np.abs(w).sum():  # it measures differences; the steepest few set no scale
-            pixels = signed(y, float(np.percentile(np.abs(y), 99)))
+        low, high = float(image.min()), float(image.max())
+        differences = abs(w.sum()) < 1e-9 * np.abs(w).sum()
+        if differences or np.mean((y < low) | (y > high)) > CLIPPED:
+            pixels = signed(y, float(np.percentile(np.abs(y), 99)))  # the steepest few set no scale
         else:
-            pixels = grey(y, float(image.min()), float(image.max()))
+            pixels = grey(y, low, high)
         shown.append((name, w, pixels))
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(1.7 * columns, rows * (1.25 + 1.6 * H / W)), layout="constrained")

@@ -31,6 +31,15 @@ def operator(
         Which weight each of them is, counted from 0: ``a`` is weight 0.
     shape : (int, int)
         Rows and columns of the whole matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import convkit
+    >>> A = convkit.convolution_operator(np.ones((1, 1, 1, 2)), (1, 1, 3))
+    >>> ax = convkit.explain.pictures.operator(A.row, A.column, A.tie, A.shape)
+    >>> sorted(text.get_text() for text in ax.texts)
+    ['a', 'a', 'b', 'b']
     """
     height, width = shape
     lettered = height * width <= 1200

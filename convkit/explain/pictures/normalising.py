@@ -60,6 +60,11 @@ def running_averages(batches: Sequence[np.ndarray], momentum: float | None = 0.1
     momentum : float or None, optional
         As in :func:`convkit.batch_norm`: the weight of the newest batch.
 
+    Raises
+    ------
+    ValueError
+        If a batch has more channels than one.
+
     Examples
     --------
     >>> import numpy as np
@@ -73,6 +78,10 @@ def running_averages(batches: Sequence[np.ndarray], momentum: float | None = 0.1
     running, seen = [(mean[0], var[0])], []
     for number, batch in enumerate(batches, 1):
         batch = np.asarray(batch, dtype=np.float64)
+        if batch.ndim < 2 or batch.shape[1] != 1:
+            raise ValueError(
+                f"batches must have one channel, so shape (N, 1) or (N, 1, ...), got {batch.shape}"
+            )
         batch_norm(batch, mean, var, training=True, momentum=momentum, num_batches_tracked=number)
         running.append((mean[0], var[0]))
         seen.append((batch.mean(), batch.var(ddof=1)))

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from ..style import DASHES, LINES, SEQUENTIAL, bare, dress
 from .cells import grid_limits, numbers
@@ -68,7 +69,7 @@ def _plane(ax: Axes, plane: np.ndarray) -> None:
         plane, cmap=SEQUENTIAL, vmin=0, vmax=float(plane.max()) or 1.0, extent=(0, width, height, 0)
     )
     grid_limits(ax, height, width)
-    bar = ax.figure.colorbar(shown, ax=ax, shrink=0.8)
+    bar = ax.figure.colorbar(shown, ax=ax, shrink=0.8, ticks=MaxNLocator(integer=True))
     bar.outline.set_visible(False)
     dress(bar.ax, frame="")
 
