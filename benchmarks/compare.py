@@ -6,7 +6,8 @@
     python benchmarks/compare.py streaming
     python benchmarks/compare.py overhead
 
-The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``. What a second
+The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``. Two rungs are compared by
+``conv --algorithm planes --peer cython:register_tile``. What a second
 thread brings is ``conv --peer cython --peer-threads 1 --threads 2``. ``streaming --peer channels_last`` is
 PyTorch with a pixel's channels side by side in memory, which its pooling is faster on.
 Ratios are the peer's time over convkit's, from calls that alternate in one run: above 1, convkit is
@@ -351,10 +352,22 @@ def _cpuinfo() -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
+def peer_name(text: str) -> str:
+    """Return a peer as it is named on the command line, if there is one of that name."""
+    if text not in ("torch", "onednn", "channels_last") and text.partition(":")[0] not in BACKENDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a way to run PyTorch nor a backend")
+    return text
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=["conv", "ladder", "ladder_streaming", "streaming", "overhead"])
-    parser.add_argument("--peer", choices=["torch", "onednn", "channels_last", *BACKENDS], default="torch")
+    parser.add_argument(
+        "--peer",
+        type=peer_name,
+        default="torch",
+        help=f"torch, onednn, channels_last, or a backend, {', '.join(BACKENDS)}, with or without :ALGORITHM",
+    )
     parser.add_argument("--threads", type=int, default=1, help="threads of each side (1)")
     parser.add_argument(
         "--peer-threads", type=int, help="conv: threads of the peer, if others than convkit's"

@@ -24,11 +24,12 @@ from convkit.registry import BACKENDS
 
 
 def contender(side: str, case: Case, threads: int, how: dict[str, str]) -> Contender:
-    """Return the call of a side: ``convkit``, another backend of it, or PyTorch's, in three ways."""
+    """Return the call of a side: ``convkit``, a backend of it, ``cython:planes``, or PyTorch's, in three ways."""
     if side == "convkit":
         return ours(case, threads, **how)
-    if side in BACKENDS:
-        return ours(case, threads, backend=side)
+    backend, _, algorithm = side.partition(":")
+    if backend in BACKENDS:
+        return ours(case, threads, backend=backend, algorithm=algorithm or "auto")
     return torch_peer(case, threads, onednn=side == "onednn", channels_last=side == "channels_last")
 
 

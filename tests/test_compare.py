@@ -50,6 +50,16 @@ def test_a_table_of_convolutions(backward, monkeypatch, tmp_path, capsys):
     assert "geometric mean" in capsys.readouterr().out
 
 
+def test_a_rung_against_another(monkeypatch, tmp_path):
+    file = tmp_path / "figures.json"
+    rungs = "--peer", "cython:register_tile", "--algorithm", "planes", "--backend", "cython"
+    assert run(monkeypatch, "conv", *rungs, "--turns", 3, "--json", file) == 0
+    (row,) = json.loads(file.read_text())["rows"]
+    assert row["kernel"] == "cython planes"
+    with pytest.raises(ValueError, match="sideways"):
+        run(monkeypatch, "conv", "--peer", "cython:sideways", "--turns", 3)
+
+
 @pytest.mark.parametrize("op", ["avg_pool2d 2/2", "batch_norm backward", "dropout mask", "col2im /2"])
 def test_a_table_of_streaming_operations(op, monkeypatch, tmp_path):
     file = tmp_path / "figures.json"
@@ -95,6 +105,7 @@ def test_with_more_threads_each_side_is_a_process(case):
     ("arguments", "message"),
     [
         (("streaming", "--peer-threads", 1), "--peer-threads is for conv"),
+        (("conv", "--peer", "torhc:planes"), "'torhc:planes' is neither"),
         (("conv", "--peer", "channels_last"), "--peer channels_last is for streaming"),
         (("conv", "--cpu-time", "--threads", 2), "--cpu-time is for conv on one thread"),
         (("conv", "--cpu-time", "--peer-threads", 2), "--cpu-time is for conv on one thread"),
