@@ -62,8 +62,9 @@ class Journal:
 
     @property
     def underway(self) -> str | None:
-        """What was begun last of what came to no end."""
-        begun = [line["begin"] for line in self.all("begin")]
+        """What was begun last of what came to no end, since the last process that was lost."""
+        lost = max((i for i, line in enumerate(self.lines) if line.get("fatal")), default=0)
+        begun = [line["begin"] for line in self.lines[lost:] if "begin" in line]
         ended = {line.get("end") for line in self.lines} | self.failed
         return next((b for b in reversed(begun) if b not in ended), None)
 

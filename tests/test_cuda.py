@@ -133,7 +133,7 @@ def check_that_floats_stay_floats(rows):
 
 
 def check_the_top_of_the_ladder(rows):
-    """128 registers let a multiprocessor have two blocks; the operands of a step come in vectors."""
+    """128 registers let a multiprocessor have 512 threads; the operands of a step come in vectors."""
     top = [r for r in rows if r["kernel"] == "ladder.conv_vectors:kernel"]
     assert len(top) == 4  # three tiles in float32, one in float64
     for row in top:

@@ -122,6 +122,21 @@ def test_a_process_that_never_begins_is_the_last(tmp_path):
     assert report_in(tmp_path)["failures"] == ["the run: ended its process: 7"]
 
 
+def test_what_an_earlier_process_began_is_not_blamed(tmp_path):
+    dies_twice = (
+        f"import os, sys; sys.path.insert(0, {str(BENCHMARKS)!r})\n"
+        "from pathlib import Path; from gpu_journal import Journal\n"
+        f"journal = Journal(Path({str(tmp_path / 'gpu.jsonl')!r}))\n"
+        "if not journal.failed:\n"
+        "    journal.write(begin='check conv2d direct, first')\n"
+        "    journal.write(begin='check conv2d direct: one')\n"
+        "os._exit(9)"
+    )
+    assert gpu.supervise([sys.executable, "-c", dies_twice], tmp_path, minutes=7.0) == 1
+    failures = report_in(tmp_path)["failures"]
+    assert failures == ["check conv2d direct: one: ended its process: 9", "the run: ended its process: 9"]
+
+
 def test_a_process_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu, "OVERTIME", 0)
     hang = (

@@ -51,8 +51,12 @@ def test_small_statistics_share_a_block(monkeypatch):
     monkeypatch.setattr(
         small_statistics, "launch", lambda kernel, *a: (launched.append((kernel, a[0])), launch(kernel, *a))
     )
-    for case in (c for c in NORMALIZED if c.name in ("small-side-by-side", "no-longer-small")):
-        check(case, "reals", [k for k in CUDA if k.algorithm == "direct"])
+    direct = [k for k in CUDA if k.algorithm == "direct"]
+    for case in (c for c in NORMALIZED if c.name == "no-longer-small"):
+        check(case, "reals", direct)
+    assert not launched
+    for case in (c for c in NORMALIZED if c.name == "small-side-by-side"):
+        check(case, "reals", direct)
     blocks = -(-(2 * target.THREADS + 1) // (target.THREADS // small_statistics.LEAST))
     assert set(launched) == {
         (small_statistics.norm_small, min(blocks, target.MOST_BLOCKS)),

@@ -8,8 +8,8 @@ adds those up in their order: the same bits each time, as atomic additions would
 
 The tiles are those of the forward pass, and so are the vectors that they are read by. Here both operands
 are fetched along the pixels, as they lie in memory, and there is one buffer: while a block waits for
-memory, another one on its multiprocessor computes. (On an H200. As compiled for an A100, the kernel takes
-more registers than two blocks may have.)
+memory, another one on its multiprocessor computes. (In float32 on an H200. In float64, and as compiled for
+an A100, the kernel takes more registers than two blocks may have.)
 
 Where a group's channels are too few to fill a tile, each weight gets a block, whose threads share the sum.
 """
@@ -155,7 +155,7 @@ def conv2d_grad_w(dw, dy, x, ih_of, iw_of, SH, SW, DH, DW):
     if is_thin(M):
         launch(weight_kernel, grid_for(OC * K, 1), THREADS, flat(dw), dy, x, *tables, SH, SW, G)
         return
-    tile = tiles(dw.dtype)[-1]  # the larger one leaves registers for one block alone
+    tile = tiles(dw.dtype)[-1]  # the largest leaves registers for one block alone
     blocks = -(-M // tile.BM) * -(-K // tile.BN) * G
     most = max(1, pixels // LEAST)  # chunks
     chunk = -(-pixels // min(most, max(1, 2 * BUSY // blocks)))

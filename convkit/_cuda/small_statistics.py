@@ -2,7 +2,7 @@
 
 A block of 256 threads for a row of 112 values would leave more than half of its threads idle, and wait at
 some twenty barriers for 896 bytes. Here it has eight such rows, a warp each, and the same barriers serve all
-of them. A statistic's values stay in its threads' registers: x is read once.
+of them. A thread keeps its values, forward in shared memory and backward in registers: x is read once.
 
 Of x (1, G, P, S), a statistic g has L = P*S neighbours. Of its `lanes` threads, one takes the values lane,
 lane + lanes, and so on, so that neighbours read neighbours.
@@ -55,6 +55,11 @@ def _share(g, G, L, lanes):
 
 @jit
 def norm_small(y, mean, var, x, weight, bias, eps, lanes, P, S):
+    """Set mean and var (G,), and normalise, `lanes` threads a statistic.
+
+    A thread reads no cell but its own, t + k*THREADS. Threads beyond the last statistic have no values, but
+    come to all barriers.
+    """
     cells = cuda.shared.array(CELLS, x.dtype)
     values = cuda.local.array(BATCH, x.dtype)
     G, L, W = mean.size, P * S, weight.size // P

@@ -4,9 +4,9 @@ A block computes BM channels of BN pixels, BK products of each at a time, a thre
 What a tile must fit: TM*TN sums and TM + TN operands into a thread's registers, 255 at most and 128 for
 512 threads on a multiprocessor; the operands of a step, BK*(BM + BN), twice into shared memory, 48 KiB.
 
-The middle tile in float32 is for layers of 64 channels, as networks begin with. Half of the largest would be
-empty there, and the smallest has twice the loads: of the numbers that a thread loads, there is one for two
-multiply-adds with 4x4 sums, for four with 8x8.
+The middle tile in float32 is for layers of 64 channels, as networks begin with: half of the largest would be
+empty there. And it is for layers with outputs for too few of the largest. The smallest has twice the loads:
+of the numbers that a thread loads, there is one for two multiply-adds with 4x4 sums, for four with 8x8.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ class Tile(NamedTuple):
 
 
 BUSY = 264
-"""Blocks that keep a large GPU busy: two for each of the 132 multiprocessors of an H100 or H200."""
+"""Blocks that keep a large GPU busy: two for each of the 132 multiprocessors of an H100 or H200.
+
+Of the middle tile, whose blocks are of 128 threads instead of 256, four would fit.
+"""
 
 
 def tiles(dtype: np.dtype) -> tuple[Tile, ...]:
