@@ -78,8 +78,8 @@ cdef inline norm plan(
     s.chunks = ceil_div(N, s.rows)*s.pieces
     strip = L1 if s.L >= 1024 else STRIP
     s.width = min(<Py_ssize_t> WIDTH, min(strip//(M*itemsize), G//8))
-    if alone_in_lanes(&s):
-        s.width = min(<Py_ssize_t> WIDTH, ceil_div(G//8, WIDEST)*WIDEST)
+    if alone_in_lanes(&s):  # whole vectors, and no more columns than a gradient has room for
+        s.width = min(COLUMNS//s.L//WIDEST, ceil_div(G//8, WIDEST))*WIDEST
     elif s.L < SHORT:
         s.width = min(<Py_ssize_t> COLUMNS, 64 + G*s.L//16)//s.L
     s.width = max(<Py_ssize_t> 1, s.width)
