@@ -296,9 +296,6 @@ NORMS += [(2, 5, 3, 3, 5), (2, 6, 4, 17, 3), (4, 70, 1, 2, 35), (2, 1, 1, 20012,
 # results may go past the caches.
 NORMS += [(4, 3, 1, 10008, 3), (2, 2, 3, 20012, 2)]
 NORMS += [(2, 3, 1, S, 3) for S in (511, 512, 513, 1023, 1024, 1025)]
-# Runs of a few cells, each with a statistic to itself: around a vector of them, and more than a strip.
-NORMS += [(1, G, L, 1, 1) for G in (2, 3, 7, 8, 9, 15, 16, 17, 330) for L in (2, 3, 7)]
-NORMS += [(1, 330, 1, 5, 33), (1, 48, 2, 3, 6)]
 
 
 def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[np.ndarray, np.ndarray]:
