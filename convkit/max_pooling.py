@@ -261,6 +261,7 @@ def check_range(indices: np.ndarray, cells: int) -> None:
     """Accept indices that each lie inside a plane of so many cells."""
     if here() is not None:  # a kernel there uses none that lies outside, and to look would take a wait
         return
-    if indices.size and (indices.min() < 0 or indices.max() >= cells):
+    # One pass for both ends: read without its sign, a negative number is beyond all cells.
+    if indices.size and indices.view(np.uint64).max() >= cells:
         outside = indices[(indices < 0) | (indices >= cells)][0]
         raise ValueError(f"indices must be at least 0 and below {cells}, got {outside}")

@@ -342,6 +342,8 @@ CASES: tuple[Case, ...] = tuple(
                 ("instance", 1, 6, 1, 47, 3),
                 ("group", 1, 4, 3, 17, 2),
                 ("layer", 1, 5, 17, 1, 1),
+                ("layer-short", 1, 330, 7, 1, 1),
+                ("instance-short", 1, 66, 1, 5, 33),
                 ("everything", 2, 4, 3, 5, 2),
                 ("constant", 1, 3, 1, 1, 3),
                 ("chunks", 4, 3, 1, 10007, 3),

@@ -12,7 +12,8 @@ the loops over elements.
 """
 
 from convkit._ext.lane_sums cimport real
-from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, in_lanes, norm
+from convkit._ext.planes_in_lanes cimport WIDEST, from_lanes, to_lanes
 from convkit._ext.streaming cimport LINE, prefetch_l2, stream_line, to_aligned, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf
 
@@ -103,7 +104,9 @@ cdef inline void scale_block(
     real *y, const real *x, const double *mean, const double *invstd, const real *weight,
     const real *bias, const norm *s, block b, bint streaming
 ) noexcept nogil:
-    if s.L < SHORT:
+    if in_lanes(s, b, sizeof(real)):
+        scale_in_lanes(y, x, mean, invstd, weight, bias, s, b)
+    elif s.L < SHORT:
         scale_columns(y, x, mean, invstd, weight, bias, s, b)
     elif s.P == 1:
         scale_planes(y, x, mean, invstd, weight, bias, s, b, streaming)
@@ -173,6 +176,61 @@ cdef inline void scale_groups(
                                         x + run + start + (b.g1 - b.g0)*s.L)
                 else:
                     scale_run(y + run + start, x + run + start, stop - start, m, a, c)
+
+
+cdef inline void scale_in_lanes(
+    real *y, const real *x, const double *mean, const double *invstd, const real *weight,
+    const real *bias, const norm *s, block b
+) noexcept nogil:
+    """Runs shorter than a vector, each with a statistic to itself: run i in lane i of every vector."""
+    cdef real m[WIDTH]
+    cdef real a[WIDTH]
+    cdef real c[WIDTH]
+    cdef Py_ssize_t g, first, width = b.g1 - b.g0, W = sizeof(vf)//sizeof(real)
+    for g in range(width):
+        m[g] = <real> mean[g]
+        a[g] = <real> invstd[g]
+        c[g] = <real> (-residue(mean[g], m[g])*invstd[g])
+    g = 0
+    while g < width:
+        g = min(g, width - W)  # the last vectors' lanes may repeat some of those before
+        first = (b.g0 + g)*s.L
+        if real is float:
+            scale_lanes(<vf *> (y + first), <const vf *> (x + first), <const vf *> (m + g),
+                        <const vf *> (a + g), <const vf *> (c + g), weight, bias, s, b.g0 + g)
+        else:
+            scale_lanes(<vd *> (y + first), <const vd *> (x + first), <const vd *> (m + g),
+                        <const vd *> (a + g), <const vd *> (c + g), weight, bias, s, b.g0 + g)
+        g += W
+
+
+cdef inline void scale_lanes(
+    vec *y, const vec *x, const vec *m, const vec *a, const vec *c, const real *weight, const real *bias,
+    const norm *s, Py_ssize_t g
+) noexcept nogil:
+    """Runs g, g + 1 ... as many as a vector has lanes; y and x begin with them."""
+    cdef vec cells[SHORT]
+    cdef vec w, v
+    cdef Py_ssize_t cell, p
+    to_lanes(cells, x, s.L)
+    for cell in range(s.L):
+        p = cell if s.S == 1 else cell//s.S
+        w, v = weights_in_lanes(x, weight, s, g, p), weights_in_lanes(x, bias, s, g, p)
+        cells[cell] = scaled(cells[cell], m[0], a[0], c[0])*w + v
+    from_lanes(y, cells, s.L)
+
+
+cdef inline vec weights_in_lanes(
+    const vec *x, const real *weight, const norm *s, Py_ssize_t g, Py_ssize_t p
+) noexcept nogil:
+    """Weight p of statistics g, g + 1 ...; x is there for its type."""
+    cdef real lane[WIDEST]
+    cdef Py_ssize_t i
+    if s.W == 1:
+        return splat(<const vec *> (weight + p), 0)
+    for i in range(lanes(x)):
+        lane[i] = weight[(g + i) % s.W*s.P + p]
+    return load(<const vec *> lane, 0)
 
 
 cdef inline void scale_columns(

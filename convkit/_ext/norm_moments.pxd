@@ -25,9 +25,10 @@ from libc.string cimport memset
 
 from convkit._ext.lane_sums cimport DOUBLES, last_d, real, widen
 from convkit._ext.norm_float_moments cimport EXACT, ROWS, add_rows, good_enough, near_mean
-from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, chunk_of, norm
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, chunk_of, in_lanes, norm
+from convkit._ext.planes_in_lanes cimport to_lanes
 from convkit._ext.streaming cimport prefetch
-from convkit._ext.vec cimport splat_d, total_d, vd, vf
+from convkit._ext.vec cimport splat_d, store, total_d, vd, vf
 
 cdef struct moments:
     double count, mean, m2  # m2: the sum of squared differences from the mean
@@ -173,9 +174,42 @@ cdef inline void chunk_moments_of_columns(moments *m, const real *x, const norm 
         m[g] = from_sums(first[g*L], sum_d[g*L], sum_dd[g*L], <double> (b.n1 - b.n0)*L)
 
 
+cdef inline void chunk_moments_in_lanes(moments *m, const real *x, const norm *s, block b) noexcept nogil:
+    """The same where each statistic is of one such run: lane i of every vector belongs to run i."""
+    cdef vf[SHORT] space  # for as many vectors of either type
+    cdef real *cells = <real *> space
+    cdef double sum_d[DOUBLES]
+    cdef double sum_dd[DOUBLES]
+    cdef vd first, d, s0, q0
+    cdef Py_ssize_t W = sizeof(vf)//sizeof(real), g = 0, cell, half, i
+    while g < b.g1 - b.g0:
+        g = min(g, b.g1 - b.g0 - W)  # the last vectors' lanes may repeat some of those before
+        if real is float:
+            to_lanes(<vf *> cells, <const vf *> (x + (b.g0 + g)*s.L), s.L)
+        else:
+            to_lanes(<vd *> cells, <const vd *> (x + (b.g0 + g)*s.L), s.L)
+        half = 0
+        while half < W:
+            first = widen(cells + half)
+            s0 = q0 = splat_d(0)
+            for cell in range(1, s.L):
+                d = widen(cells + cell*W + half) - first
+                s0 += d
+                q0 += d*d
+            store(<vd *> sum_d, 0, s0)
+            store(<vd *> sum_dd, 0, q0)
+            for i in range(DOUBLES):
+                m[g + half + i] = from_sums(cells[half + i], sum_d[i], sum_dd[i], s.L)
+            half += DOUBLES
+        g += W
+
+
 cdef inline void block_moments(moments *m, const real *x, const norm *s, block b) noexcept nogil:
     if s.L < SHORT:
-        chunk_moments_of_columns(m, x, s, b)
+        if in_lanes(s, b, sizeof(real)):
+            chunk_moments_in_lanes(m, x, s, b)
+        else:
+            chunk_moments_of_columns(m, x, s, b)
         return
     if real is float:
         if (b.l1 - b.l0)*sizeof(float) >= sizeof(vf):

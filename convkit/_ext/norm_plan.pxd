@@ -7,6 +7,9 @@ gives the same bits. A *strip* is a few neighbouring statistics that are worked 
 runs then make up a longer stretch of memory, and all reading and writing goes through the L2 cache.
 """
 
+from convkit._ext.planes_in_lanes cimport WIDEST
+from convkit._ext.vec cimport vf
+
 cdef extern from *:
     """
     #ifndef CONVKIT_NORM_PLAN
@@ -51,6 +54,15 @@ cdef inline Py_ssize_t ceil_div(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
     return (a + b - 1)//b
 
 
+cdef inline bint alone_in_lanes(const norm *s) noexcept nogil:
+    """Whether short runs, each with a statistic to itself, are transposed, a run to a lane.
+
+    Such are those of layer norm over a short axis. Down columns (N, G*L) all that is done once a column would
+    be done for each element. One or two cells are too few for a transposition to pay.
+    """
+    return s.N == 1 and 3 <= s.L < SHORT
+
+
 cdef inline norm plan(
     Py_ssize_t N, Py_ssize_t G, Py_ssize_t P, Py_ssize_t S, Py_ssize_t W, Py_ssize_t itemsize
 ) noexcept nogil:
@@ -66,7 +78,9 @@ cdef inline norm plan(
     s.chunks = ceil_div(N, s.rows)*s.pieces
     strip = L1 if s.L >= 1024 else STRIP
     s.width = min(<Py_ssize_t> WIDTH, min(strip//(M*itemsize), G//8))
-    if s.L < SHORT:
+    if alone_in_lanes(&s):  # whole vectors, and no more columns than a gradient has room for
+        s.width = min(COLUMNS//s.L//WIDEST, ceil_div(G//8, WIDEST))*WIDEST
+    elif s.L < SHORT:
         s.width = min(<Py_ssize_t> COLUMNS, 64 + G*s.L//16)//s.L
     s.width = max(<Py_ssize_t> 1, s.width)
     return s
@@ -90,3 +104,8 @@ cdef inline Py_ssize_t backwards(const norm *s, Py_ssize_t i) noexcept nogil:
     rising addresses best, still sees long stretches of these.
     """
     return s.chunks - s.pieces - i//s.pieces*s.pieces + i % s.pieces
+
+
+cdef inline bint in_lanes(const norm *s, block b, Py_ssize_t itemsize) noexcept nogil:
+    """Whether the runs of this block are: they must fill a vector."""
+    return alone_in_lanes(s) and (b.g1 - b.g0)*itemsize >= <Py_ssize_t> sizeof(vf)

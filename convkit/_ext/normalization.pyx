@@ -9,7 +9,8 @@ What limits it
 Memory: 7 operations for 8 bytes of float32. x is needed twice, for the statistics and for y, and is to
 come from memory once. So the work goes strip by strip (see norm_plan.pxd): the statistics of a few
 channels, then their output, while x lies in the L2 cache. Threads share the strips; where there are
-too few of them (a batch of RGB images), threads share the chunks of each statistic instead.
+too few of them (a batch of RGB images), threads share the chunks of each statistic instead. Where a
+statistic is of a few cells (layer norm over a short axis), W of them lie in the lanes of a vector.
 """
 
 cimport numpy as cnp

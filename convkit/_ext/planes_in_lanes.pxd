@@ -7,8 +7,8 @@ The price is the transposition, log2(W) shuffles for each vector of input and of
 
 from libc.string cimport memcpy
 
-from convkit._ext.vec cimport inlined, lanes, load, store, vec, vf
-from convkit._ext.vec_order cimport high, low
+from convkit._ext.vec cimport at, copy, held, inlined, lanes, load, store, vec, vf
+from convkit._ext.vec_order cimport choose, high, low, ramp
 
 cdef enum:
     WIDEST = 16  # lanes of the widest vector
@@ -36,6 +36,7 @@ cdef inline void to_lanes(vec *cells, const vec *x, Py_ssize_t n) noexcept nogil
     """Set lane l of ``cells[c]`` to cell c of plane l, for W planes of n cells."""
     cdef Py_ssize_t W = lanes(x), c = 0, i, size = min(n, W)
     cdef vec[WIDEST] t
+    cdef vec last
     while c < n:
         if n - c < 3:  # a transposition would cost more
             for i in range(W):
@@ -44,15 +45,19 @@ cdef inline void to_lanes(vec *cells, const vec *x, Py_ssize_t n) noexcept nogil
             c += 1
             continue
         if n < W:
+            last = load(x, W*n - W)  # nothing lies behind the last plane
             for i in range(W):
-                memcpy(&t[i], <const char *> x + i*n*element(x), n*element(x))
+                if i*n + W <= W*n:
+                    t[i] = load(x, i*n)
+                else:
+                    t[i] = choose(last, last, ramp(x, i*n + W - W*n, 1))
         else:
             c = min(c, n - W)
             for i in range(W):
                 t[i] = load(x, i*n + c)
         transpose(t)
         for i in range(size):
-            cells[c + i] = t[i]
+            cells[c + i] = held(t[i])  # one by one: a copy of memory begins too slowly for so few
         c += size
 
 
@@ -71,7 +76,7 @@ cdef inline void from_lanes(vec *y, const vec *cells, Py_ssize_t n) noexcept nog
             if i*n + c + W <= W*n:  # what is too much is overwritten by the planes that follow
                 store(y, i*n + c, t[i])
             else:
-                memcpy(<char *> y + i*n*element(y), &t[i], n*element(y))
+                copy(at(y, i*n), &t[i], n)
         if c + W >= n:
             break
         c = min(c + W, n - W)
