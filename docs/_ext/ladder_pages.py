@@ -7,7 +7,7 @@ A page makes a :class:`Ladder` of a file of results; its tables are Markdown, wh
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,24 @@ class Steps:
             rows = [self._rows[rung, case] for case in self.cases]
             cells = [f"{milliseconds(row['us'] / 1000)}, {percent(row['share'])}" for row in rows]
             print(f"| `{rung}` | {' | '.join(cells)} |")
+
+
+class Against:
+    """The figures of two rungs by turns: ``compare.py conv --algorithm RUNG --peer cython:OTHER``."""
+
+    def __init__(self, file: str) -> None:
+        figures = json.loads((RESULTS / file).read_text())
+        self.machine, self._options, self._rows = figures["machine"], figures["options"], figures["rows"]
+
+    def table(self, chosen: Callable[[str], bool]) -> None:
+        """Print a line a layer, of those whose names are `chosen`."""
+        below, rung = self._options["peer"].partition(":")[2], self._options["algorithm"]
+        print(f"| layer | `{below}` | `{rung}` | times as fast | in single turns |\n|---|--:|--:|--:|---|")
+        for row in self._rows:
+            if chosen(row["layer"]):
+                times = " | ".join(milliseconds(row[side] / 1000) for side in ("peer_us", "convkit_us"))
+                turns = f"{row['ratio_min']:.2f} to {row['ratio_max']:.2f}"
+                print(f"| {said(row['layer'])} | {times} | {row['ratio']:.2f} | {turns} |")
 
 
 def ratios(file: str) -> list[float]:

@@ -19,6 +19,7 @@ class Case:
     options: tuple = ()
     sizes: tuple = ()
     dtypes: tuple = ()  # of the outputs, where they are not all of the type that is tested
+    rounded_by: tuple[str, ...] = ()  # algorithms that divide on the way, and so round these integers too
 
     def poisoned(self, dtype: type) -> list[np.ndarray]:
         """Return outputs full of what no kernel would write."""
@@ -309,8 +310,40 @@ def _about_means(rng: np.random.Generator, sizes: tuple, dtype: type) -> tuple[n
     return x.astype(dtype), mean
 
 
+# Differences from a whole mean whose squares have a whole mean too, for statistics of so many cells.
+FEW = {
+    3: (1, 1, -2),
+    4: (1, -1, 1, -1),
+    5: (2, -2, 1, -1, 0),
+    6: (1, -1, 1, -1, 1, -1),
+    7: (3, -3, 2, -2, 1, -1, 0),
+}
+
+
+def _few_cells(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
+    """Layer norm over a short axis: around a vector of statistics, and more than a strip of them."""
+    for L, differences in FEW.items():
+        eps = 16.0 - np.mean(np.square(differences))
+        for G in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 330):
+            mean, sign = rng.integers(-4, 5, (G, 1)), rng.choice([-1, 1], (G, 1))
+            cells = mean + sign * rng.permuted(np.tile(differences, (G, 1)), axis=1)
+            for P, W in ((L, 1), (1, G), (1, 1)):
+                sizes = (1, G, P, L // P, W)
+                x, weight = cells.astype(dtype).reshape(sizes[:4]), whole(rng, (W, P), dtype)
+                outputs, types = [x.shape, (G,), (G,)], (None, np.float64, np.float64)
+                yield Case(
+                    outputs,
+                    [x, weight, whole(rng, (W, P), dtype)],
+                    (eps,),
+                    (eps, *sizes),
+                    types,
+                    ("welford",),
+                )
+
+
 def normalize(rng: np.random.Generator, dtype: type) -> Iterator[Case]:
     """With eps = 12 the standard deviation is 4."""
+    yield from _few_cells(rng, dtype)
     for sizes in NORMS:
         _, G, P, _, W = sizes
         weight, bias = whole(rng, (W, P), dtype), whole(rng, (W, P), dtype)

@@ -67,6 +67,8 @@ def check(driver, kernel: dispatch.Kernel, entry: object, suffix: str, at_end: b
     for case in CASES[kernel.op](np.random.default_rng(7), dtype):
         if kernel.serves is not None and not kernel.serves(layer(case)):
             continue
+        if kernel.algorithm in case.rounded_by:
+            continue
         served += 1
         right = expected(kernel, case, dtype)
         bounds = [0.0] * len(right)
