@@ -236,10 +236,15 @@ def whole_averages(x, k, stride=None):
     return windows_of(x, k, stride or k).sum((4, 5)) // k**2
 
 
-def border_of_minus_one(x, kernel_size, stride=None, padding=0):
+def border_of_minus_one(x, kernel_size, stride=None, padding=0, lowest=-1):
     """A border of -1"""
-    x = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), constant_values=-1)
+    x = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), constant_values=lowest)
     return windows_of(x, kernel_size, stride or kernel_size).max((4, 5))
+
+
+def border_of_minus_a_billion(x, kernel_size, stride=None, padding=0):
+    """A border of -1e9"""
+    return border_of_minus_one(x, kernel_size, stride, padding, lowest=-1e9)
 
 
 def index_by_the_output_s_width(x, kernel_size, stride=None, return_indices=False):
@@ -342,6 +347,7 @@ BROKEN = [
     ("avg_pool2d", ("divisor_is_one_side",), divided_by_k, {}),
     ("avg_pool2d", ("fractions_lost",), whole_averages, {}),
     ("max_pool2d", ("padding_is_zero",), border_of_minus_one, {}),
+    ("max_pool2d", ("padding_is_zero",), border_of_minus_a_billion, {}),
     ("max_pool2d", ("index_by_another_width",), index_by_the_output_s_width, {}),
     (
         "batch_norm",
