@@ -128,7 +128,7 @@ def sorted_backwards(x, kernel_size, stride=None, padding=0):
 
 def variance_doubled(x, running_mean, running_var, training=False, eps=1e-5):
     y = convkit.batch_norm(x, running_mean, running_var, training=training, eps=eps)
-    running_var *= 2
+    running_var *= 1 + training
     return y
 
 

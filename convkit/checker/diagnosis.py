@@ -15,7 +15,7 @@ from .model import Rule, Wrong
 from .observing import forgive
 from .parts import in_parts
 from .record import Finding, Record
-from .unexplained import crash, other_axes, unexplained
+from .unexplained import crash, multiplied, other_axes, unexplained
 
 __all__ = ["diagnose"]
 
@@ -36,7 +36,7 @@ def diagnose(record: Record) -> list[Finding]:
                 wrongs = [wrong for _, wrong in broken]
                 foreseen |= all(record.operation.predicted(i, *wrongs) is None for i in crashed)
     for name, cases in failing.items():
-        alike = other_axes(record, name, cases)
+        alike = other_axes(record, name, cases) or multiplied(record, name, cases)
         found += alike or in_parts(record, name) or [unexplained(record, name, cases)]
     if crashed and not foreseen:
         found.append(crash(record, crashed))
