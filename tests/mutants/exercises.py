@@ -197,6 +197,12 @@ def size_without_padding(x, w, padding=0):
     return y
 
 
+def half_a_kernel_padded(x, w):
+    """`KH // 2` and `KW // 2` on both sides, unasked"""
+    x = np.pad(x, ((0, 0), (0, 0), *((k // 2, k // 2) for k in w.shape[2:])))
+    return np.einsum("nchwij,ocij->nohw", sliding_window_view(x, w.shape[2:], (2, 3)), w)
+
+
 def image_with_gaps(x, w, dilation=1):
     """`x[:, :, ::d, ::d]`"""
     x = x[:, :, ::dilation, ::dilation]
@@ -341,6 +347,7 @@ BROKEN = [
     ("conv2d", ("channels_taken_for_filters",), filters_of_another_axis, {}),
     ("conv2d", ("padding_not_counted",), size_without_padding, {}),
     ("conv2d", ("image_dilated",), image_with_gaps, {}),
+    ("conv2d", ("padding_uninvited",), half_a_kernel_padded, {}),
     ("conv2d_backward", ("axes_added",), backward_that_keeps_axes, {}),
     ("pad", ("zero_padding_behind",), padding_by_a_slice, {}),
     ("avg_pool2d", ("blocks_reshaped",), blocks_without_a_turn, {}),
