@@ -10,14 +10,14 @@ import convkit
 
 
 @pytest.mark.parametrize(
-    ("function", "options"),
-    [(homework.nested_lists, {}), (homework.nested_lists_of_a_plane, {"layout": "HW"})],
+    ("function", "layout", "shape"),
+    [(homework.nested_lists, "NCHW", (1, 1, 1, 1)), (homework.nested_lists_of_a_plane, "HW", (1, 1))],
 )
-def test_lists_of_no_windows_are_as_good_as_an_empty_array(function, options):
-    report = convkit.check(function, "conv2d", **options)
+def test_lists_of_no_windows_are_as_good_as_an_empty_array(function, layout, shape):
+    report = convkit.check(function, "conv2d", layout=layout)
     assert report.broken == ("last_window_lost",)
     assert report.counterexample.got.size == 0
-    assert report.counterexample.expected.shape == (1, 1, 1, 1)
+    assert report.counterexample.expected.shape == shape
 
 
 def test_an_empty_result_that_no_rule_foretells_is_wrong():
@@ -75,6 +75,49 @@ def test_one_fault_s_example_is_free_of_the_other_where_it_can_be():
     assert "as well" not in str(report)
 
 
+def sums_of_a_plane(x, w):
+    """Wrong: turned round."""
+    H, W, (KH, KW) = *x.shape, w.shape
+    return [
+        [(x[i : i + KH, j : j + KW] * w[::-1, ::-1]).sum() for j in range(W - KW + 1)]
+        for i in range(H - KH + 1)
+    ]
+
+
+def norm_with_parameters_first(x, gamma, beta, running_mean, running_var, training=True):
+    """Wrong: by the unbiased variance, and nothing has a default."""
+    mean, var = (x.mean(0), x.var(0, ddof=1)) if training else (running_mean, running_var)
+    return gamma * (x - mean) / np.sqrt(var + 1e-5) + beta
+
+
+def options_without_defaults(w, stride, x, /, padding, *, b):
+    """Wrong: without the bias."""
+    return convkit.conv2d(x, w, None, stride, padding)
+
+
+@pytest.mark.parametrize(
+    ("function", "like", "layout", "call"),
+    [
+        (sums_of_a_plane, "conv2d", "HW", "sums_of_a_plane(x, w)"),
+        (
+            norm_with_parameters_first,
+            "batch_norm",
+            "NC",
+            "norm_with_parameters_first(x, weight, bias, running_mean, running_var, training=True)",
+        ),
+        (options_without_defaults, "conv2d", "NCHW", "options_without_defaults(w, 1, x, padding=0, b=b)"),
+    ],
+)
+def test_the_call_shown_is_the_one_that_was_made(function, like, layout, call):
+    example = convkit.check(function, like, layout=layout).counterexample
+    assert example.call == call
+    names = {function.__name__: function}
+    exec("\n".join(example.code.splitlines()[:-1]), names)
+    np.testing.assert_array_equal(eval(call, names), example.got)
+    assert np.shape(example.got) == np.shape(example.expected)
+    assert example.got[example.where] != example.expected[example.where]
+
+
 # --- several faults ------------------------------------------------------------------------
 
 
@@ -128,7 +171,7 @@ def sorted_backwards(x, kernel_size, stride=None, padding=0):
 
 def variance_doubled(x, running_mean, running_var, training=False, eps=1e-5):
     y = convkit.batch_norm(x, running_mean, running_var, training=training, eps=eps)
-    running_var *= 2
+    running_var *= 1 + training
     return y
 
 

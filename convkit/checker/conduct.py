@@ -39,6 +39,13 @@ CONDUCT = (
         "grad_b` gives b four axes without a word.",
     ),
     Rule(
+        "all_multiplied",
+        says="The result is that of the definition, and not a multiple of it.",
+        instead="returns the right numbers, all multiplied by the same one",
+        why="2 comes of a sum that is made twice, or of the derivative of a square that belongs to the loss; "
+        "-1 of a difference the wrong way round, or of a minus that an optimiser has already.",
+    ),
+    Rule(
         "fractions_lost",
         says="Fractions in the result are kept: it is an array of floating-point numbers.",
         instead="cuts fractions off, as `//` does, and an array of integers with what is stored in it",

@@ -108,7 +108,10 @@ class Convention:
             taken[n] for n, p in named.items() if p.kind is p.POSITIONAL_ONLY and n in taken
         ]
 
+        self._order = [n for n, p in named.items() if p.kind is not p.KEYWORD_ONLY]
+
     _positional_only: list[str] = []  # noqa: RUF012 - replaced, never changed
+    _order: list[str] = []  # noqa: RUF012 - replaced, never changed
 
     def takes(self, argument: str) -> bool:
         """Tell whether the function has a place for one of our arguments."""
@@ -137,8 +140,8 @@ class Convention:
                 ):
                     yield words[letter]
 
-    def arguments(self, case: Case) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
-        """Return fresh arguments for a call: positional ones, named ones, and the arrays by our names."""
+    def values(self, case: Case) -> dict[str, Any]:
+        """Return fresh arguments for a call by our names, with those that the function insists on."""
         values: dict[str, Any] = {}
         for name in self._insists:
             if name not in case.call and name in self.operation.defaults:
@@ -148,11 +151,34 @@ class Convention:
         for name, value in values.items():
             if isinstance(value, np.ndarray):
                 values[name] = self._strip(name, value).copy()
+        return values
+
+    def arguments(self, case: Case) -> tuple[list[Any], dict[str, Any], dict[str, Any]]:
+        """Return fresh arguments for a call: positional ones, named ones, and the arrays by our names."""
+        values = self.values(case)
         arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
         first = (*self.positional, *self._positional_only)
         args = [values[name] for name in first]
         named = {self.parameters.get(n, n): value for n, value in values.items() if n not in first}
         return args, named, arrays
+
+    def written(self, case: Case) -> tuple[dict[str, Any], int]:
+        """Return the arguments of a call as it is written, and how many of them go without their names."""
+        values = self.values(case)
+        first = (*self.positional, *self._positional_only)
+        at = {ours: self._order.index(n) for ours, n in self.parameters.items() if n in self._order}
+        rest = sorted((n for n in values if n not in first), key=lambda n: at.get(n, len(self._order)))
+        names, bare = [*first, *rest], len(first)
+        for name in rest:
+            if not isinstance(values[name], np.ndarray) or at.get(name) != bare:
+                break
+            bare += 1
+        return {name: values[name] for name in names}, bare
+
+    def shown(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Return an output without the axes that the layout does not have."""
+        axes = [axis for axis in self._dropped(name) if axis < array.ndim and array.shape[axis] == 1]
+        return array.squeeze(tuple(axes))
 
     def _dropped(self, name: str) -> tuple[int, ...]:
         letters = self.operation.axes.get(name, "")

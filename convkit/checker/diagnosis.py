@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import permutations
 
-from .explaining import Broken, each_matters, explains, findings
+from .explaining import Broken, each_matters, explains, findings, telling_first
 from .model import Rule, Wrong
 from .observing import forgive
 from .parts import in_parts
 from .record import Finding, Record
-from .unexplained import crash, other_axes, unexplained
+from .unexplained import crash, multiplied, other_axes, unexplained
 
 __all__ = ["diagnose"]
 
@@ -36,7 +36,7 @@ def diagnose(record: Record) -> list[Finding]:
                 wrongs = [wrong for _, wrong in broken]
                 foreseen |= all(record.operation.predicted(i, *wrongs) is None for i in crashed)
     for name, cases in failing.items():
-        alike = other_axes(record, name, cases)
+        alike = other_axes(record, name, cases) or multiplied(record, name, cases)
         found += alike or in_parts(record, name) or [unexplained(record, name, cases)]
     if crashed and not foreseen:
         found.append(crash(record, crashed))
@@ -51,7 +51,7 @@ def _explanation(record: Record, names: Sequence[str], count: int, crashed: Sequ
     """
     failing = {i for name in names for i in record.failing(name)}
     made = [i for i in record.made() if crashed or not _raised(record, i)]
-    order = sorted(made, key=lambda i: (i not in failing, i))  # what is wrong decides soonest
+    order = telling_first(made, failing)
     for broken in permutations(record.operation.wrongs, count):  # which of two comes first can matter
         rules: tuple[Rule, ...]
         wrongs: tuple[Wrong, ...]

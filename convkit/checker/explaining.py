@@ -9,12 +9,26 @@ import numpy as np
 from .model import Operation, Rule, Wrong
 from .record import Finding, Record, agree, found_at
 
-__all__ = ["Broken", "as_foretold", "changed", "each_matters", "explains", "findings"]
+__all__ = ["Broken", "as_foretold", "changed", "each_matters", "explains", "findings", "telling_first"]
 
 Broken = tuple[tuple[Rule, Wrong], ...]  # rules and how each is broken
 
 SILENCE = 4
 """How many wrong results may go without a word for each one that a rule foretells."""
+
+PATIENCE = 3
+"""How many results of several broken rules together are waited for: most pairs lead nowhere in every case."""
+
+SPREAD = 7
+"""One case in so many is looked at first."""
+
+
+def telling_first(cases: Sequence[int], failing: Collection[int]) -> list[int]:
+    """Return cases, those first that are likely to say no: wrong ones, of all sizes, the largest first.
+
+    In a large case more of what can be wrong shows; and a few cases of all kinds are soon gone through.
+    """
+    return sorted(cases, key=lambda i: (i not in failing, i % SPREAD, -i))
 
 
 def explains(
@@ -29,7 +43,7 @@ def explains(
     A case of which they foretell nothing may raise, or return anything but the right result; but there
     must not be many more of these than of wrong results that were foretold. An empty result proves
     nothing unless it has the shape that was foretold. Nor does, where several rules are broken, that one of
-    them lets come out anything.
+    them lets come out anything; and they are given up where the first few cases leave them without a word.
 
     Parameters
     ----------
@@ -64,6 +78,8 @@ def explains(
             proofs = (expected[n].size or expected[n].shape == seen.result[n].shape for n in shown)
             foretold += i in failing and any(proofs)
             silent += i in failing and not shown
+        if len(wrongs) > 1 and silent > SILENCE * (foretold + PATIENCE):
+            return False
     if len(wrongs) > 1 and garbage > foretold:
         return False
     foretold += garbage

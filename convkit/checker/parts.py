@@ -15,7 +15,7 @@ from itertools import chain, permutations
 
 import numpy as np
 
-from .explaining import Broken, as_foretold, each_matters, explains, findings
+from .explaining import Broken, as_foretold, each_matters, explains, findings, telling_first
 from .model import Case, Operation, Wrong
 from .record import Finding, Record
 from .unexplained import SEVERAL, unexplained
@@ -97,8 +97,7 @@ def _extended(
         if len({rule.name for rule, _ in broken}) < len(broken):
             return False
         for part in (cases, told.cases):
-            order = sorted(part, key=lambda i: (i not in failing, i))
-            if not explains(record, wrongs, [output], order, failing & set(part)):
+            if not explains(record, wrongs, [output], telling_first(part, failing), failing & set(part)):
                 return False
         return len(broken) < 2 or each_matters(record, wrongs, sorted(failing & {*cases, *told.cases}))
 

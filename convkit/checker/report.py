@@ -32,7 +32,7 @@ class Counterexample:
     function : str
         Name of the function that was called.
     arguments : dict
-        What it was called with, by convkit's names.
+        What it was called with, by convkit's names, in the order of its parameters.
     names : dict
         What the function itself calls them.
     output : str
@@ -44,7 +44,9 @@ class Counterexample:
     wrong : ndarray of bool, or None
         Which numbers differ.
     everything : dict
-        The arguments together with those that the function has no parameter for.
+        The arguments together with those that the function has no parameter for, and with all axes.
+    bare : int
+        How many arguments come first and without their names.
     """
 
     rule: str
@@ -57,15 +59,16 @@ class Counterexample:
     where: tuple[int, ...] | None
     wrong: np.ndarray | None
     everything: dict[str, Any]
+    bare: int
 
     @property
     def call(self) -> str:
         """The call, as a line of Python in which arrays go by their names."""
-        options = [
-            name if isinstance(value, np.ndarray) else f"{self.names[name]}={value!r}"
-            for name, value in self.arguments.items()
-        ]
-        return f"{self.function}({', '.join(options)})"
+        written = []
+        for i, (name, value) in enumerate(self.arguments.items()):
+            text = name if isinstance(value, np.ndarray) else repr(value)
+            written.append(text if i < self.bare else f"{self.names[name]}={text}")
+        return f"{self.function}({', '.join(written)})"
 
     @property
     def code(self) -> str:
@@ -243,21 +246,34 @@ def _listed(value: Any) -> Any:
 
 def counterexample(finding: Finding, function: str, convention: Convention | None = None) -> Counterexample:
     """Make a counterexample of a finding; a convention says what was given, and by which names."""
-    expected, got = (_shown(r, finding.output) for r in (finding.expected, finding.got))
+    expected, got = (_shown(r, finding.output, convention) for r in (finding.expected, finding.got))
     where = wrong = None
     if isinstance(expected, np.ndarray) and isinstance(got, np.ndarray) and expected.shape == got.shape:
         wrong = differing(got, expected, finding.case.tolerance)
         if wrong.any():
             where = tuple(int(i) for i in np.argwhere(wrong)[0])
-    given = {k: v for k, v in finding.case.call.items() if convention is None or convention.takes(k)}
-    names = {k: convention.parameters.get(k, k) if convention else k for k in given}
     everything = dict(finding.case.call)
+    given, bare = convention.written(finding.case) if convention else (everything, 0)
+    if convention is None:
+        bare = next((i for i, a in enumerate(given.values()) if not isinstance(a, np.ndarray)), len(given))
+    names = {k: convention.parameters.get(k, k) if convention else k for k in given}
     return Counterexample(
-        finding.rule.name, function, given, names, finding.output, expected, got, where, wrong, everything
+        rule=finding.rule.name,
+        function=function,
+        arguments=given,
+        names=names,
+        output=finding.output,
+        expected=expected,
+        got=got,
+        where=where,
+        wrong=wrong,
+        everything=everything,
+        bare=bare,
     )
 
 
-def _shown(result: Result | str, output: str) -> np.ndarray | str:
+def _shown(result: Result | str, output: str, convention: Convention | None) -> np.ndarray | str:
     if isinstance(result, str):
         return result
-    return result[output] if output else next(iter(result.values()))
+    name = output or next(iter(result))
+    return convention.shown(name, result[name]) if convention else result[name]

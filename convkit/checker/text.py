@@ -181,11 +181,12 @@ def ledger_lines(operation: str, example: Counterexample) -> list[Line]:
 
     arguments = {k: v.copy() if isinstance(v, np.ndarray) else v for k, v in example.everything.items()}
     arguments.pop("return_indices", None)
-    ledger = getattr(explain, operation)(**arguments)[example.where]
+    where = (0,) * (arguments["x"].ndim - len(example.where)) + example.where  # a layout may lack axes
+    ledger = getattr(explain, operation)(**arguments)[where]
     if len(ledger.rows) > LONGEST:
         return []
     table = ledger.to_text().split("\n\n", 1)[1].rpartition("\n\n")[0].splitlines()
-    title = f"How y[{', '.join(map(str, example.where))}] comes about:"
+    title = f"How y[{', '.join(map(str, where))}] comes about:"
     return [[(title, "head")], [], *([(INDENT + line, "")] for line in table), []]
 
 

@@ -11,7 +11,7 @@ from .conduct import conduct
 from .model import Case, Operation
 from .record import Finding, Record, agree, found_at
 
-__all__ = ["SEVERAL", "crash", "other_axes", "unexplained"]
+__all__ = ["SEVERAL", "crash", "multiplied", "other_axes", "unexplained"]
 
 
 SEVERAL = {"N": "more than one image", "C": "more than one channel", "O": "more than one filter"}
@@ -54,6 +54,27 @@ def other_axes(record: Record, output: str, wrong: Sequence[int]) -> list[Findin
         return []
     rule = conduct("axes_added" if more else "axes_lost")
     return [found_at(record, rule, wrong[0], _pattern(record, wrong, "differs"), (output,))]
+
+
+def multiplied(record: Record, output: str, wrong: Sequence[int]) -> list[Finding]:
+    """Return a finding if an output is everywhere the right one times the same number."""
+    factor = 0.0
+    for i in [*wrong, *record.made(output)]:  # what is wrong says which number it is
+        seen, truth = record.observations[i], record.operation.truths[i][output]
+        assert seen is not None
+        got = seen.result[output]
+        if got.shape != truth.shape:
+            return []
+        known = np.where(np.isfinite(truth), np.abs(truth), 0.0)
+        if not factor and known.any():
+            at = np.unravel_index(known.argmax(), known.shape)
+            factor = float(got[at] / truth[at])
+        if not agree(got, factor * truth, record.operation.cases[i].tolerance):
+            return []
+    if len(wrong) < 2 or not factor:
+        return []
+    hint = f"Every number of {output} is {factor:.6g} times what it should be."
+    return [found_at(record, conduct("all_multiplied"), wrong[0], hint, (output,))]
 
 
 def crash(record: Record, crashed: Sequence[int]) -> Finding:

@@ -46,6 +46,8 @@ EDITS = [
     Edit("sum_not_reset", "total = 0.0", "total = 0.0 if j == 0 else total"),
     Edit("groups_share_filters", "w[o, c, kh, kw]", "w[o % (OC // groups), c, kh, kw]"),
     Edit("kernel_flipped", "w[o, c, kh, kw]", "w[o, c, KH - 1 - kh, KW - 1 - kw]"),
+    Edit("kernel_mirrored", "w[o, c, kh, kw]", "w[o, c, kh, KW - 1 - kw]"),
+    Edit("kernel_mirrored", "w[o, c, kh, kw]", "w[o, c, KH - 1 - kh, kw]"),
     Edit("flip_ignored", "if flip:", "if False:"),
     Edit("kernel_flipped", "if flip:", "if not flip:"),
     Edit("kernel_transposed", "w[o, c, kh, kw]", "w[o, c, kw, kh]"),

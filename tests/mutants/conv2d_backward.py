@@ -47,5 +47,7 @@ EDITS = [
     Edit("padding_not_cropped", "grad_padded[:, :, PH : PH + H, PW : PW + W]", "grad_padded[:, :, :H, :W]"),
     Edit("padding_not_cropped", "grad_padded[:, :, PH : PH + H, PW : PW + W]", "grad_padded[:, :, PH:-PH, PW:-PW]"),
     Edit("gradients_swapped", "return grad_x, grad_w, grad_b", "return grad_w, grad_x, grad_b"),
+    Edit("all_multiplied", "return grad_x, grad_w, grad_b", "return 2 * grad_x, grad_w, grad_b"),
+    Edit("all_multiplied", "return grad_x, grad_w, grad_b", "return grad_x, -grad_w, -grad_b"),
     Edit(("grad_w_turned", "grad_b_averaged"), "return grad_x, grad_w, grad_b", "return grad_x, grad_w[..., ::-1, ::-1], grad_y.mean(axis=(0, 2, 3))"),
 ]  # fmt: skip

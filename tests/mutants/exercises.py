@@ -197,6 +197,12 @@ def size_without_padding(x, w, padding=0):
     return y
 
 
+def half_a_kernel_padded(x, w):
+    """`KH // 2` and `KW // 2` on both sides, unasked"""
+    x = np.pad(x, ((0, 0), (0, 0), *((k // 2, k // 2) for k in w.shape[2:])))
+    return np.einsum("nchwij,ocij->nohw", sliding_window_view(x, w.shape[2:], (2, 3)), w)
+
+
 def image_with_gaps(x, w, dilation=1):
     """`x[:, :, ::d, ::d]`"""
     x = x[:, :, ::dilation, ::dilation]
@@ -236,10 +242,15 @@ def whole_averages(x, k, stride=None):
     return windows_of(x, k, stride or k).sum((4, 5)) // k**2
 
 
-def border_of_minus_one(x, kernel_size, stride=None, padding=0):
+def border_of_minus_one(x, kernel_size, stride=None, padding=0, lowest=-1):
     """A border of -1"""
-    x = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), constant_values=-1)
+    x = np.pad(x, ((0, 0), (0, 0), (padding,) * 2, (padding,) * 2), constant_values=lowest)
     return windows_of(x, kernel_size, stride or kernel_size).max((4, 5))
+
+
+def border_of_minus_a_billion(x, kernel_size, stride=None, padding=0):
+    """A border of -1e9"""
+    return border_of_minus_one(x, kernel_size, stride, padding, lowest=-1e9)
 
 
 def index_by_the_output_s_width(x, kernel_size, stride=None, return_indices=False):
@@ -336,12 +347,14 @@ BROKEN = [
     ("conv2d", ("channels_taken_for_filters",), filters_of_another_axis, {}),
     ("conv2d", ("padding_not_counted",), size_without_padding, {}),
     ("conv2d", ("image_dilated",), image_with_gaps, {}),
+    ("conv2d", ("padding_uninvited",), half_a_kernel_padded, {}),
     ("conv2d_backward", ("axes_added",), backward_that_keeps_axes, {}),
     ("pad", ("zero_padding_behind",), padding_by_a_slice, {}),
     ("avg_pool2d", ("blocks_reshaped",), blocks_without_a_turn, {}),
     ("avg_pool2d", ("divisor_is_one_side",), divided_by_k, {}),
     ("avg_pool2d", ("fractions_lost",), whole_averages, {}),
     ("max_pool2d", ("padding_is_zero",), border_of_minus_one, {}),
+    ("max_pool2d", ("padding_is_zero",), border_of_minus_a_billion, {}),
     ("max_pool2d", ("index_by_another_width",), index_by_the_output_s_width, {}),
     (
         "batch_norm",

@@ -31,6 +31,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
 EDITS = [
     Edit("padding_is_zero", "                if best is None", "                pass\n            else:\n                v = 0.0\n            if True:\n                if best is None"),
     Edit("starts_from_zero", "best = None\n", "best = 0.0\n"),
+    Edit("starts_from_zero", "best = None\n", "best = -1e9\n"),
     Edit("magnitudes_compared", "v = x[n, c, ih, iw]", "v = abs(x[n, c, ih, iw])"),
     Edit("smallest_wins", "v > best", "v < best"),
     Edit("nan_lost", "or v > best or np.isnan(v)", "or v > best or np.isnan(best)"),

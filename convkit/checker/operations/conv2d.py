@@ -42,6 +42,7 @@ from .wrong_convolutions import (
     groups_ignored,
     groups_interleaved,
     image_dilated,
+    mirrored,
     no_bias,
     one_channel,
     running_sum,
@@ -123,6 +124,15 @@ RULES = (
         "so does `scipy.signal.convolve2d`. Weights trained one way give another picture the other way, and "
         "a symmetric kernel does not show it.",
         wrong=(Wrong(turned),),
+    ),
+    Rule(
+        "kernel_mirrored",
+        says="Both axes of the kernel are read in their own order: w[oc, ic, kh, kw] meets the pixel kh rows "
+        "below and kw columns right of the window's corner.",
+        instead="returns what a kernel gives whose rows, or whose columns, are in the reverse order",
+        why="`w[..., ::-1]` and `np.flip(w, 3)` reverse columns alone. Cross-correlation reverses neither "
+        "axis, mathematics' convolution both.",
+        wrong=(mirrored(2), mirrored(3)),
     ),
     Rule(
         "flip_ignored",

@@ -244,6 +244,7 @@ PADDING = (
             Wrong(padded_uninvited(lambda span: span // 2, lambda span: span - span // 2)),
             Wrong(padded_uninvited(lambda span: span - span // 2, lambda span: span // 2)),
             Wrong(padded_uninvited(lambda span: span, lambda span: span)),
+            Wrong(padded_uninvited(lambda span: (span + 1) // 2, lambda span: (span + 1) // 2)),
             Wrong(padded_further(lambda span: span // 2, lambda span: span - span // 2)),
             Wrong(padded_further(lambda span: span - span // 2, lambda span: span // 2)),
             Wrong(padded_further(lambda span: span, lambda span: span)),

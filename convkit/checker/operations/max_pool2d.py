@@ -9,11 +9,14 @@ import numpy as np
 from ...geometry import max_pool_windows
 from ...max_pooling import max_pool2d
 from ...padding import pad
-from ..model import Call, Case, Operation, Result, Rule, Wrong
+from ..model import Call, Case, Garbage, Operation, Result, Rule, Wrong
 from .convolutions import DILATION, both, counting, scattered
 from .poolings import DEFAULTS, WINDOWS, blocks_reshaped, fits, geometries, stride_ignored, strided
 
 __all__ = ["OPERATION"]
+
+
+HUGE = 1e30  # float32 holds it, and no number that is meant as minus infinity is further from zero than that
 
 
 def compute(call: Call) -> Result:
@@ -35,6 +38,17 @@ def padded_with(number: float) -> Wrong:
         return {**right, **changed} if not ph + pw else changed
 
     return Wrong(compute=wrong)
+
+
+def low(padded: bool) -> Callable[[Call], Result]:
+    """Take some very negative number for minus infinity: in the padding, or wherever a search starts."""
+
+    def wrong(call: Call) -> Result:
+        if (call.get("padding", 0) != 0 or not padded) and (call["x"] < -HUGE / 2).any():
+            raise Garbage
+        return compute(call)
+
+    return wrong
 
 
 def from_zero(result: Result, call: Call) -> Result:
@@ -169,6 +183,10 @@ def cases() -> Iterator[Case]:
     for row in ([np.nan, 1.0], [1.0, np.nan], [1.0, np.nan, 2.0], [np.nan, 2.0, 1.0]):
         yield Case({"x": np.array([[[row]]]), "kernel_size": (1, len(row))})
     yield Case({"x": np.full((1, 1, 1, 2), -np.inf), "kernel_size": (1, 2)})
+    for shape in ((1, 2), (2, 2), (3, 4)):
+        very_small = -HUGE * counting(1, 1, *shape)
+        yield Case({"x": very_small, "kernel_size": 2 if shape[0] > 1 else shape})
+        yield Case({"x": very_small, "kernel_size": 2, "padding": 1})
     equal = np.array([[[[3.0, 3.0], [1.0, 3.0]]]])
     for x in (equal[:, :, :1], equal, counting(1, 1, 2, 3), counting(2, 2, 2, 2), scattered(1, 1, 4, 5)):
         for more in ({}, {"stride": 1}, {"stride": 1, "padding": 1}, {"dilation": 2, "stride": 1}):
@@ -186,15 +204,16 @@ RULES = (
         says="Padding is minus infinity, so that it never wins.",
         instead="pads with zeros, or another number, which wins over smaller pixels",
         why="A zero is a number like any other. Where all pixels of a window are negative the maximum "
-        "would be found outside the image.",
-        wrong=(padded_with(0.0), padded_with(-1.0)),
+        "would be found outside the image. With -1e9 it takes longer to happen: `-np.inf` is below them all.",
+        wrong=(padded_with(0.0), padded_with(-1.0), Wrong(compute=low(padded=True))),
     ),
     Rule(
         "starts_from_zero",
         says="The search for the maximum starts from the window's first pixel, or from minus infinity.",
-        instead="starts its search from zero, so no result is negative",
-        why="It passes every test on images, whose pixels are not negative, and fails behind a BatchNorm.",
-        wrong=(Wrong(after=from_zero),),
+        instead="starts its search from zero, or from another number, and returns none that is smaller",
+        why="Zero passes every test on images, whose pixels are not negative, and fails behind a BatchNorm. "
+        "-1e9 passes more, and fails where numbers are smaller still.",
+        wrong=(Wrong(after=from_zero), Wrong(compute=low(padded=False))),
     ),
     Rule(
         "magnitudes_compared",

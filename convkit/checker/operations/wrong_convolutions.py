@@ -29,6 +29,7 @@ __all__ = [
     "groups_ignored",
     "groups_interleaved",
     "image_dilated",
+    "mirrored",
     "no_bias",
     "one_channel",
     "running_sum",
@@ -48,6 +49,10 @@ def compute(call: Call) -> Result:
 
 def turned(call: Call) -> Call:
     return {**call, "w": call["w"][..., ::-1, ::-1].copy()}
+
+
+def mirrored(axis: int) -> Wrong:
+    return Wrong(lambda call: {**call, "w": np.flip(call["w"], axis).copy()})
 
 
 def transposed(call: Call) -> Call:
