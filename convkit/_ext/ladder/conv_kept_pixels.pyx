@@ -17,9 +17,9 @@ memory: another offset table, and the same microkernel.
 
 What to expect
 --------------
-A tenth to a quarter for 1x1 windows with hundreds of terms on a processor that moves lines slowly from L2 (seen on
-Intel's Emerald Rapids, where rung seven had 60 to 80 % of the peak there), and little where 20 bytes a cycle are
-no trouble. Nothing else changes: planes of larger windows were packed as it is, and their taps
+Under 1x1 windows with hundreds of terms up to a quarter, most where x does not begin with a cache line, on a
+processor that moves lines slowly from L2 (Intel's Emerald Rapids, on which rung seven had 60 to 80 % of the
+peak there); little where 20 bytes a cycle are no trouble. Nothing else changes: planes of larger windows were packed as it is, and their taps
 read a line many times. Panels for these too were slower, by up to a quarter.
 
 Tried besides, on that processor: to ask for the next tile's pixels in the tiles of the first channels
