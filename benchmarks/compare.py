@@ -6,10 +6,10 @@
     python benchmarks/compare.py streaming
     python benchmarks/compare.py overhead
 
-The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``. Two rungs are compared by
-``conv --algorithm planes --peer cython:register_tile``. What a second
-thread brings is ``conv --peer cython --peer-threads 1 --threads 2``. ``streaming --peer channels_last`` is
-PyTorch with a pixel's channels side by side in memory, which its pooling is faster on.
+The peer is PyTorch, or a backend of convkit's own: ``--backend numba --peer cython``. Two rungs are
+compared by ``conv --algorithm planes --peer cython:register_tile``. What a second thread brings is
+``conv --peer cython --peer-threads 1 --threads 2``. ``streaming --peer channels_last`` is PyTorch with
+a pixel's channels side by side in memory, which its pooling is faster on.
 Ratios are the peer's time over convkit's, from calls that alternate in one run: above 1, convkit is
 faster. A share is of what this machine can do at most, measured in the same run. Every result is
 compared with the float64 reference before anything is timed; a wrong one ends the run.

@@ -24,7 +24,7 @@ from convkit.registry import BACKENDS
 
 
 def contender(side: str, case: Case, threads: int, how: dict[str, str]) -> Contender:
-    """Return the call of a side: ``convkit``, a backend of it, ``cython:planes``, or PyTorch's, in three ways."""
+    """Return a side's call: ``convkit``, a backend of it (``cython:planes``), or PyTorch, in three ways."""
     if side == "convkit":
         return ours(case, threads, **how)
     backend, _, algorithm = side.partition(":")

@@ -5,10 +5,11 @@ Its terms are added block by block: input channels whose planes fit the L2 cache
 that the weights of a row of tiles, which every tile reads again, stay in an L1 cache of 48 KiB. In
 float64 they are twice as large and come from L2, as the pixels do.
 
-Where x serves as planes, a tile's pixels lie as far apart as its terms are many: a term is a row of its own, on a
-page of its own, and begins anywhere in a cache line, so that three vectors are four lines. A plan that
-*keeps* them has the first tile of channels copy what it reads, and the others read the copies. Blocks depend on the sizes alone,
-never on the threads, so neither do the bits of a sum.
+Where x serves as planes, the pixels that a tile reads for one term are an image away from those for the next,
+and begin anywhere in a cache line. A plan that *keeps* them has the tiles of the first channels copy
+what they read, and those of the others read the copies (see conv_kept_pixels.pyx).
+
+Blocks depend on the sizes alone, never on the threads, so neither do the bits of a sum.
 
 Tried on the layers of ResNet-50, and slower: so few terms at a time that a tile's pixels stay in L1 for all
 output channels (3 % with 192 terms, 1 % with 384: y is visited too often), and asking for the next tile's
@@ -82,7 +83,7 @@ cdef inline plan make_plan(
     """
     cdef plan a
     cdef Py_ssize_t IC = s.IC // s.G, taps = s.KH*s.KW, cells = PLANES_BYTES // size, rows, cols, in_strips
-    cdef Py_ssize_t even = 1
+    cdef Py_ssize_t even = 1, before
     a.p = make_layout(s, ih_of, iw_of)
     if is_depthwise(s):
         a.p.in_place = False  # depthwise reads whole vectors, also beyond the last channel's end
@@ -111,6 +112,8 @@ cdef inline plan make_plan(
     a.terms = a.channels*taps
     a.tables = 2*a.terms if a.keep else a.terms
     a.columns = (L - 1)*a.terms
+    before = a.tables*<Py_ssize_t> sizeof(Py_ssize_t) + a.columns*size
+    a.columns += (64 - before % 64) % 64 // size  # what is packed begins with a cache line
     if is_depthwise(s) and a.row_blocks*a.col_blocks == 1:
         a.channels = max(1, min(s.N*s.G, L1_BYTES // size // a.p.channel))
     if not a.p.in_place:

@@ -9,10 +9,11 @@ multiply-add takes 4 cycles and two start in each, so 8 sums would keep the core
 none waits for the one before it. 11 loads in 12 cycles, of 24 that were possible, leave half of the load
 ports' time free.
 
-``tile`` has pixels in its vectors, and ``tile_kept`` copies them on the way, for channels that are to
-follow: its store port has nothing else to do. ``dots`` is its twin for a few left-over pixels: there k runs along
-the vectors, since a row of weights lies in one piece, and so does a pixel's column once gathered.
-Both take any number of rows, up to MR; w, x and out need no more alignment than an element has.
+``tile`` has pixels in its vectors. ``tile_kept`` also copies them, for channels that are to follow: nothing
+else is stored meanwhile. ``dots`` is the twin of ``tile`` for a few left-over pixels: there k runs along the
+vectors, since a row of weights lies in one piece, and so does a pixel's column once gathered.
+``tile`` and ``dots`` take any number of rows, up to MR, and ``tile_kept`` takes MR. w,
+x and out need no more alignment than an element has.
 """
 
 from convkit._ext.vec cimport (
