@@ -77,7 +77,7 @@ def declarations(source: Path) -> list[str]:
         found |= new
         text = "".join(path.read_text() for path in new)
         names = re.findall(r"from convkit\._ext\.([\w.]+) cimport", text)
-        names += re.findall(r"\w+", " ".join(re.findall(r"from convkit\._ext cimport (.+)", text)))
+        names += re.findall(r"\w+", " ".join(re.findall(r"from convkit\._ext cimport (\([^)]*\)|.+)", text)))
         new = {KERNELS.joinpath(*name.split(".")).with_suffix(".pxd") for name in names}
     return sorted(path.as_posix() for path in found - {source})
 

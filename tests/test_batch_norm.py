@@ -111,6 +111,15 @@ def test_running_statistics_may_be_any_view():
     assert not table[:, [0, 2, 4]].any()
 
 
+@pytest.mark.parametrize("size", [(2, 2), (1, 3), (3, 5)])
+def test_in_evaluation_an_image_alone_gets_the_bits_that_it_gets_in_a_batch(size):
+    x = reals(2, 64, *size, dtype="float32")
+    statistics = np.zeros(64, np.float32), np.full(64, 2, np.float32)
+    weight, bias = reals(64, dtype="float32", seed=1), reals(64, dtype="float32", seed=2)
+    both = convkit.batch_norm(x, *statistics, weight, bias)
+    assert_bits(convkit.batch_norm(x[:1], *statistics, weight, bias), both[:1])
+
+
 def test_rule_28_from_an_empty_batch_nothing_is_learned():
     mean, var = running(3)
     y, batch_mean, invstd = convkit.batch_norm_forward(np.empty((0, 3, 4)), mean, var)

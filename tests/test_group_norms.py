@@ -130,6 +130,17 @@ def test_rule_20_a_constant_row_is_zero_before_the_shift():
     assert_equal(convkit.layer_norm(x, 7, None, bias), np.tile(bias, (3, 1)))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("L", [2, 3, 5, 7, 8, 20])
+def test_equal_rows_come_out_equal_wherever_they_stand(L, dtype):
+    """Rows of a few cells share vectors; how many there are must not show, nor which is the last."""
+    row, weight, bias = (reals(L, dtype=dtype, seed=seed) for seed in (3, 4, 5))
+    alone = convkit.layer_norm(row[None], L, weight, bias)
+    for rows in (2, 17, 335):
+        y = convkit.layer_norm(np.tile(row, (rows, 1)), L, weight, bias)
+        assert_bits(y, np.tile(alone, (rows, 1)))
+
+
 @pytest.mark.parametrize("normalized_shape", [(), (4,), (3, 4), (2, 4, 3, 5, 1), (1, 2, 4, 3, 5), 3])
 def test_layer_norm_of_axes_that_x_does_not_have(normalized_shape):
     with pytest.raises(ValueError, match=r"normalized_shape must be the last axes of x \(2, 4, 3, 5\)"):

@@ -21,7 +21,7 @@ from libc.stdlib cimport free
 from convkit._ext.conv_shape cimport conv_shape
 from convkit._ext.depthwise cimport depthwise_channels
 from convkit._ext.depthwise_rows cimport depthwise_image, fill_masks, make_strips, strips
-from convkit._ext.microkernel cimport MR, NR_MAX
+from convkit._ext.microkernel cimport MR, NR_MAX, NV
 from convkit._ext.planes cimport block, fill_offsets, layout, make_block, make_layout, pack, set_block
 from convkit._ext.tiles cimport contiguous_tiles, flat_tiles, is_contiguous, kept_cells, row_tiles
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
@@ -42,7 +42,8 @@ cdef struct plan:
     Py_ssize_t channels              # of a block of terms
     Py_ssize_t row_blocks, col_blocks
     Py_ssize_t units                 # N * G * row_blocks * col_blocks
-    Py_ssize_t cells, columns, terms  # elements of the workspace's three parts
+    Py_ssize_t cells, columns        # elements of the workspace that are packed, and gathered before them
+    Py_ssize_t terms                 # of a block: channels * taps
     Py_ssize_t tables                # entries of its offset tables
     bint keep                        # whether pixels that are read in place are kept
     bint possible                    # whether a block fits the workspace at all
@@ -90,7 +91,7 @@ cdef inline plan make_plan(
     a.keep = keep and a.p.in_place and s.OC // s.G > MR
     a.channels = max(1, min(IC, TERMS // taps))
     if a.keep:
-        cells -= a.channels*NR_MAX  # of tiles that are not full
+        cells -= a.channels*(NV - 1)*L  # of a last tile that is not full
     block_that_fits(&a.p, s, cells // a.channels, &rows, &cols)
     # Rows that only the window's height asks for are packed for every block: where dilation makes them
     # many, fewer channels at a time make room for as many rows of outputs.
@@ -231,7 +232,7 @@ cdef inline void depthwise_units(
     cdef Py_ssize_t OC = s.OC // s.G, taps = s.KH*s.KW, OHW = s.OH*s.OW, unit = first, i, g, image, count
     cdef Py_ssize_t blocks = a.col_blocks*a.row_blocks
     cdef Py_ssize_t *off = <Py_ssize_t *> (t.memory + thread*t.bytes)
-    cdef vec *packed = <vec *> (off + a.tables)
+    cdef vec *packed = at(<vec *> (off + a.tables), a.columns)
     cdef block k
     while unit < last:
         place_block(&k, a, s, ih_of, iw_of, unit)

@@ -96,6 +96,7 @@ cdef inline room room_of(
     t.ih_of = <Py_ssize_t *> (t.zeros + CHANNELS*size)
     t.iw_of = t.ih_of + s.OH + 2*(s.KH - 1)*s.DH
     t.conv.memory = <char *> (t.ih_of + a.table)
+    t.conv.memory += (64 - <size_t> t.conv.memory % 64) % 64  # a cache line, for which a.bytes has room
     t.conv.bytes = a.conv_bytes
     return t
 

@@ -12,7 +12,7 @@ the loops over elements.
 """
 
 from convkit._ext.lane_sums cimport real
-from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, in_lanes, norm
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, alone_in_lanes, block, copy_runs, norm
 from convkit._ext.planes_in_lanes cimport WIDEST, from_lanes, to_lanes
 from convkit._ext.streaming cimport LINE, prefetch_l2, stream_line, to_aligned, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf
@@ -104,7 +104,7 @@ cdef inline void scale_block(
     real *y, const real *x, const double *mean, const double *invstd, const real *weight,
     const real *bias, const norm *s, block b, bint streaming
 ) noexcept nogil:
-    if in_lanes(s, b, sizeof(real)):
+    if alone_in_lanes(s):
         scale_in_lanes(y, x, mean, invstd, weight, bias, s, b)
     elif s.L < SHORT:
         scale_columns(y, x, mean, invstd, weight, bias, s, b)
@@ -186,11 +186,24 @@ cdef inline void scale_in_lanes(
     cdef real m[WIDTH]
     cdef real a[WIDTH]
     cdef real c[WIDTH]
+    cdef real few[WIDEST*SHORT]  # runs, if there are fewer than lanes, and zeros
     cdef Py_ssize_t g, first, width = b.g1 - b.g0, W = sizeof(vf)//sizeof(real)
     for g in range(width):
         m[g] = <real> mean[g]
         a[g] = <real> invstd[g]
         c[g] = <real> (-residue(mean[g], m[g])*invstd[g])
+    if width < W:
+        copy_runs(few, x + b.g0*s.L, width*s.L, W*s.L)
+        for g in range(width, W):
+            m[g] = a[g] = c[g] = 0
+        if real is float:
+            scale_lanes(<vf *> few, <const vf *> few, <const vf *> m, <const vf *> a, <const vf *> c, weight,
+                        bias, s, b.g0)
+        else:
+            scale_lanes(<vd *> few, <const vd *> few, <const vd *> m, <const vd *> a, <const vd *> c, weight,
+                        bias, s, b.g0)
+        copy_runs(y + b.g0*s.L, few, width*s.L, width*s.L)
+        return
     g = 0
     while g < width:
         g = min(g, width - W)  # the last vectors' lanes may repeat some of those before
@@ -211,11 +224,10 @@ cdef inline void scale_lanes(
     """Runs g, g + 1 ... as many as a vector has lanes; y and x begin with them."""
     cdef vec cells[SHORT]
     cdef vec w, v
-    cdef Py_ssize_t cell, p
+    cdef Py_ssize_t cell
     to_lanes(cells, x, s.L)
     for cell in range(s.L):
-        p = cell if s.S == 1 else cell//s.S
-        w, v = weights_in_lanes(x, weight, s, g, p), weights_in_lanes(x, bias, s, g, p)
+        w, v = weights_in_lanes(x, weight, s, g, cell), weights_in_lanes(x, bias, s, g, cell)
         cells[cell] = scaled(cells[cell], m[0], a[0], c[0])*w + v
     from_lanes(y, cells, s.L)
 

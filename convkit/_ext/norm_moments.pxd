@@ -25,8 +25,8 @@ from libc.string cimport memset
 
 from convkit._ext.lane_sums cimport DOUBLES, last_d, real, widen
 from convkit._ext.norm_float_moments cimport EXACT, ROWS, add_rows, good_enough, near_mean
-from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, chunk_of, in_lanes, norm
-from convkit._ext.planes_in_lanes cimport to_lanes
+from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, alone_in_lanes, block, chunk_of, copy_runs, norm
+from convkit._ext.planes_in_lanes cimport WIDEST, to_lanes
 from convkit._ext.streaming cimport prefetch
 from convkit._ext.vec cimport splat_d, store, total_d, vd, vf
 
@@ -181,13 +181,18 @@ cdef inline void chunk_moments_in_lanes(moments *m, const real *x, const norm *s
     cdef double sum_d[DOUBLES]
     cdef double sum_dd[DOUBLES]
     cdef vd first, d, s0, q0
-    cdef Py_ssize_t W = sizeof(vf)//sizeof(real), g = 0, cell, half, i
-    while g < b.g1 - b.g0:
-        g = min(g, b.g1 - b.g0 - W)  # the last vectors' lanes may repeat some of those before
+    cdef real few[WIDEST*SHORT]  # runs, if there are fewer than lanes, and zeros
+    cdef const real *runs
+    cdef Py_ssize_t W = sizeof(vf)//sizeof(real), width = b.g1 - b.g0, g = 0, cell, half, i
+    if width < W:
+        copy_runs(few, x + b.g0*s.L, width*s.L, W*s.L)
+    while g < width:
+        g = max(<Py_ssize_t> 0, min(g, width - W))  # the last lanes may repeat some of those before
+        runs = few if width < W else x + (b.g0 + g)*s.L
         if real is float:
-            to_lanes(<vf *> cells, <const vf *> (x + (b.g0 + g)*s.L), s.L)
+            to_lanes(<vf *> cells, <const vf *> runs, s.L)
         else:
-            to_lanes(<vd *> cells, <const vd *> (x + (b.g0 + g)*s.L), s.L)
+            to_lanes(<vd *> cells, <const vd *> runs, s.L)
         half = 0
         while half < W:
             first = widen(cells + half)
@@ -198,7 +203,7 @@ cdef inline void chunk_moments_in_lanes(moments *m, const real *x, const norm *s
                 q0 += d*d
             store(<vd *> sum_d, 0, s0)
             store(<vd *> sum_dd, 0, q0)
-            for i in range(DOUBLES):
+            for i in range(min(<Py_ssize_t> DOUBLES, width - g - half)):
                 m[g + half + i] = from_sums(cells[half + i], sum_d[i], sum_dd[i], s.L)
             half += DOUBLES
         g += W
@@ -206,7 +211,7 @@ cdef inline void chunk_moments_in_lanes(moments *m, const real *x, const norm *s
 
 cdef inline void block_moments(moments *m, const real *x, const norm *s, block b) noexcept nogil:
     if s.L < SHORT:
-        if in_lanes(s, b, sizeof(real)):
+        if alone_in_lanes(s):
             chunk_moments_in_lanes(m, x, s, b)
         else:
             chunk_moments_of_columns(m, x, s, b)

@@ -7,8 +7,8 @@ gives the same bits. A *strip* is a few neighbouring statistics that are worked 
 runs then make up a longer stretch of memory, and all reading and writing goes through the L2 cache.
 """
 
+from convkit._ext.lane_sums cimport real
 from convkit._ext.planes_in_lanes cimport WIDEST
-from convkit._ext.vec cimport vf
 
 cdef extern from *:
     """
@@ -58,9 +58,19 @@ cdef inline bint alone_in_lanes(const norm *s) noexcept nogil:
     """Whether short runs, each with a statistic to itself, are transposed, a run to a lane.
 
     Such are those of layer norm over a short axis. Down columns (N, G*L) all that is done once a column would
-    be done for each element. One or two cells are too few for a transposition to pay.
+    be done for each element. One or two cells are too few for a transposition to pay. Not so a batch norm's
+    planes (S > 1): a single image is to get the bits that it gets in a batch.
     """
-    return s.N == 1 and 3 <= s.L < SHORT
+    return s.N == 1 and s.S == 1 and 3 <= s.L < SHORT
+
+
+cdef inline void copy_runs(real *to, const real *x, Py_ssize_t n, Py_ssize_t cells) noexcept nogil:
+    """Copy n elements, and set to zero what follows them, up to so many cells."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        to[i] = x[i]
+    for i in range(n, cells):
+        to[i] = 0
 
 
 cdef inline norm plan(
@@ -104,8 +114,3 @@ cdef inline Py_ssize_t backwards(const norm *s, Py_ssize_t i) noexcept nogil:
     rising addresses best, still sees long stretches of these.
     """
     return s.chunks - s.pieces - i//s.pieces*s.pieces + i % s.pieces
-
-
-cdef inline bint in_lanes(const norm *s, block b, Py_ssize_t itemsize) noexcept nogil:
-    """Whether the runs of this block are: they must fill a vector."""
-    return alone_in_lanes(s) and (b.g1 - b.g0)*itemsize >= <Py_ssize_t> sizeof(vf)

@@ -37,7 +37,9 @@ class Ladder:
 
     def __init__(self, file: str, rungs: Sequence[str]) -> None:
         figures = json.loads((RESULTS / file).read_text())
-        self.rungs = list(rungs)
+        measured = {row["algorithm"] for row in figures["rows"]}
+        self.rungs = [rung for rung in rungs if rung in measured]
+        self.numbers = [number for number, rung in enumerate(rungs, 1) if rung in measured]
         self.machine, self.peak = figures["machine"], figures["peak_gflops"]
         self._rows: dict[tuple[str, str], dict[str, Any]] = {
             (row["algorithm"], row["layer"]): row for row in figures["rows"]
@@ -100,7 +102,9 @@ class Ladder:
                 annotation_clip=False,
             )
         ax.set(xscale="log", xlim=(least, 1.05), ylim=(len(self.rungs) - 0.4, -0.6), yticks=list(at))
-        ax.set_yticklabels([f"{name}  {i + 1}" for i, name in enumerate(self.rungs)])
+        ax.set_yticklabels(
+            [f"{name}  {number}" for name, number in zip(self.rungs, self.numbers, strict=True)]
+        )
         ax.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
         ax.set_xlabel("share of the multiply-add peak; in figures, that of the bars")
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.1}

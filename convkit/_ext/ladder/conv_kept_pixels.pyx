@@ -3,11 +3,11 @@
 What limited rung seven
 -----------------------
 How pixels lie where x itself serves as planes, under 1x1 windows. A tile's pixels for one term are 192
-bytes of a row of x, and those for the next term are a whole image of one channel further on. Where x
-begins inside a cache line, as NumPy's large arrays do, 16 bytes after its beginning, 192 bytes are parts of
-four lines, not three, and every vector lies across two; and no two terms are neighbours, so a processor
-that loads ahead what follows has nothing to go by. For 12 cycles of multiply-adds a term that is four
-lines from the L2 cache, 21 bytes a cycle.
+bytes of a row of x, and those for the next term are a whole image of one channel further on. Where they
+begin inside a cache line (NumPy's large arrays do, 16 bytes after its beginning, and with them every channel
+of 56x56 or 28x28), 192 bytes are parts of four lines, not three, and every vector lies across two; and no
+two terms are neighbours, so a processor that loads ahead what follows has nothing to go by. For 12 cycles
+of multiply-adds a term that is four lines from the L2 cache, 21 bytes a cycle.
 
 The change
 ----------
@@ -18,11 +18,11 @@ order of memory: another offset table, and the same microkernel.
 
 What to expect
 --------------
-Under 1x1 windows with hundreds of terms up to a quarter, most where x does not begin with a cache line,
-on a processor that moves lines slowly from L2 (Intel's Emerald Rapids, on which rung seven had 60 to 80 %
-of the peak there); little where 20 bytes a cycle are no trouble. Nothing else changes: planes of larger
-windows were packed as it is, and their taps read a line many times. Panels for these too were slower, by up
-to a quarter.
+Under 1x1 windows a tenth, or a fifth where x does not begin with a cache line and terms are many, on a
+processor that moves lines slowly from L2, such as Intel's Emerald Rapids; little where 20 bytes a cycle are
+no trouble, or where a channel is as short as a tile's row and its neighbour follows at once (7x7). Nothing
+else changes: planes of larger windows were packed as it is, and their taps read a line many times. Panels
+for these too were slower, by up to a quarter.
 
 Tried besides, on that processor: to ask for the next tile's pixels in the tiles of the first channels
 (nothing gained: the last-level cache gives 6 bytes a cycle, and they ask for 16), and for the next
