@@ -188,7 +188,9 @@ cdef inline void chunk_moments_in_lanes(moments *m, const real *x, const norm *s
         copy_runs(few, x + b.g0*s.L, width*s.L, W*s.L)
     while g < width:
         g = max(<Py_ssize_t> 0, min(g, width - W))  # the last lanes may repeat some of those before
-        runs = few if width < W else x + (b.g0 + g)*s.L
+        runs = x + (b.g0 + g)*s.L
+        if width < W:
+            runs = few
         if real is float:
             to_lanes(<vf *> cells, <const vf *> runs, s.L)
         else:
