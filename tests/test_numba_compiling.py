@@ -231,7 +231,7 @@ import numpy as np, numba, convkit
 from convkit import njit as ck
 from convkit._numba import compile as compiling
 
-faulthandler.dump_traceback_later(60, exit=True)
+faulthandler.dump_traceback_later(150, exit=True)  # compiling takes half a minute of a core that is free
 x = np.ones((1, 1, 4, 4))
 compiling_users, compiling_kernel = threading.Event(), threading.Event()
 
