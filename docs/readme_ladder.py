@@ -2,7 +2,7 @@
 
     python docs/readme_ladder.py
 
-To be run after ``benchmarks/results/ladder_1.json`` or ``ladder_numba_1.json`` was measured again; a test
+To be run after ``benchmarks/results/zen5/ladder_1.json`` or ``ladder_numba_1.json`` was measured again; a test
 says so where it was forgotten.
 """
 
@@ -36,7 +36,7 @@ def table() -> str:
 def _shares(name: str) -> dict[str, dict[str, str]]:
     """Return, for each rung, its share on each layer."""
     shares: dict[str, dict[str, str]] = {}
-    for row in json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"]:
+    for row in json.loads((ROOT / "benchmarks" / "results" / "zen5" / f"{name}.json").read_text())["rows"]:
         if row["layer"] in LAYERS:
             share = row["share"]
             shares.setdefault(row["algorithm"], {})[row["layer"]] = (

@@ -1,7 +1,7 @@
 """Targets beside what was measured: the tables of docs/speed.md.
 
-``benchmarks/targets.toml`` says what is to be reached, ``benchmarks/results/*.json`` what was. Whether
-a target is met is computed here, and so is every number on the page. The functions print Markdown,
+``benchmarks/targets.toml`` says what is to be reached, ``benchmarks/results/PROCESSOR/*.json`` what was.
+Whether a target is met is computed here, and so is every number on the page. The functions print Markdown,
 which ``{run}`` with ``:table:`` reads.
 """
 
@@ -20,6 +20,7 @@ from convkit.meter import geometric_mean
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 RESULTS = BENCHMARKS / "results"
+PROCESSORS = {"zen5": "AMD Zen 5", "emerald_rapids": "Intel Emerald Rapids"}
 THREADS = {1: "one thread", 2: "two threads"}
 
 
@@ -89,16 +90,16 @@ def targets() -> list[Target]:
     return [Target(**entry) for entry in tomllib.loads((BENCHMARKS / "targets.toml").read_text())["target"]]
 
 
-def figures(target: Target) -> list[Figure]:
+def figures(target: Target, processor: str) -> list[Figure]:
     """Return what is known about a target: a figure for each of its files that has been committed."""
     found = []
     for name in target.results:
-        path = RESULTS / f"{name}.json"
+        path = RESULTS / processor / f"{name}.json"
         if path.exists():
             result = json.loads(path.read_text())
             rows = [row for row in result["rows"] if re.match(target.rows, case_of(row))]
             if not rows:
-                raise ValueError(f"{name}.json has no row that begins with {target.rows!r}")
+                raise ValueError(f"{path} has no row that begins with {target.rows!r}")
             found.append(Figure(target, result["options"]["threads"], rows))
     return found
 
@@ -117,11 +118,13 @@ def cause(target: Target, found: Iterable[Figure]) -> str:
     return f"*{target.what}{when}:* " + " ".join(target.cause.format(**numbers).split())
 
 
-def against_targets() -> None:
+def against_targets(processor: str) -> None:
     """Print a table for each group of targets, and under it what was missed and why."""
     for group, members in groupby(targets(), key=lambda target: target.group):
+        known = [(target, found) for target in members if (found := figures(target, processor))]
+        if not known:
+            continue
         print(f"### {group}\n")
-        known = [(target, figures(target)) for target in members]
         print("| | at least | one thread | two threads | worst case |\n|---|--:|--:|--:|---|")
         for target, found in known:
             print("| " + " | ".join(_row(target, found)) + " |")
@@ -171,17 +174,17 @@ def _code(text: str) -> str:
     return f"`{text}`"
 
 
-def missed() -> tuple[int, int]:
+def missed(processor: str) -> tuple[int, int]:
     """Return how many figures miss their targets, and how many there are."""
-    found = [figure for target in targets() for figure in figures(target)]
+    found = [figure for target in targets() for figure in figures(target, processor)]
     return sum(figure.missed for figure in found), len(found)
 
 
-def without_target() -> None:
+def without_target(processor: str) -> None:
     """Print the geometric mean and the worst row of every result that no target asks for."""
     used = {name for target in targets() for name in target.results}
     print("| result | what | mean ratio | worst case |\n|---|---|--:|---|")
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted((RESULTS / processor).glob("*.json")):
         result = json.loads(path.read_text())
         if path.stem in used or "geometric_mean" not in result:
             continue
@@ -198,10 +201,10 @@ def _described(result: dict[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def machines() -> list[str]:
+def machines(processor: str) -> list[str]:
     """Return what the results were measured with, each once."""
     seen = {}
-    for path in sorted(RESULTS.glob("*.json")):
+    for path in sorted((RESULTS / processor).glob("*.json")):
         machine = json.loads(path.read_text())["machine"]
         peer = f", PyTorch {machine['torch']}" if "torch" in machine else ""
         seen[f"{machine['cpu']}, {machine['compiler']}, Python {machine['python']}{peer}"] = None
