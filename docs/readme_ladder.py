@@ -2,8 +2,8 @@
 
     python docs/readme_ladder.py
 
-To be run after ``ladder_1.json`` or ``ladder_numba_1.json`` in ``benchmarks/results/zen5`` was measured again; a
-test says so where it was forgotten.
+To be run after ``ladder_1.json`` or ``ladder_numba_1.json`` in ``benchmarks/results/zen5`` was measured
+again; a test says so where it was forgotten.
 """
 
 import json
