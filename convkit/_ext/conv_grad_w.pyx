@@ -4,7 +4,7 @@
 
 It is the microkernel's product once more, with the pixels as the terms of the sums. dy's rows take the
 place of the weights, just as they lie in memory. What stands in the vectors is up to 3 vectors of
-columns, and this needs the im2col matrix pixel by pixel: a *panel* of some 500 pixels by 48 columns is
+columns, and this needs the im2col matrix pixel by pixel: a *panel* of some 400 pixels by 48 columns is
 transposed in registers (grad_w_panels.pxd). It fits the L2 cache and serves all output channels, and, where
 it holds whole channels with their padding, all taps of the kernel: an element costs about half a cycle once,
 and then one multiply-add a channel, of which a core does 32 in a cycle. The sums stay in a buffer in
