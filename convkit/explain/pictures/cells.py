@@ -170,7 +170,7 @@ def padded(
         colour = pale(colour)
         cell(ax, i, j, colour)
         source = f"({rows[i]},{columns[j]})" if rows[i] >= 0 and columns[j] >= 0 else "padding"
-        for text, down, smaller in ((short(value), 0.36, 0), (source, 0.76, 3.5)):
+        for text, down, smaller in ((short(value), 0.36, 0), (source, 0.76, 2.2)):
             ax.text(
                 j + 0.5,
                 i + down,

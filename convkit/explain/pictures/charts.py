@@ -68,11 +68,11 @@ def histogram(
 ) -> Axes:
     """Draw the histograms of several sets of numbers over each other, on common bins.
 
-    The bins leave out the outermost 1 % on either side; shares are of all values.
+    The bins leave out the outermost thousandth on either side; shares are of all values.
     """
     ax = new_axes(4.4, 2.7) if ax is None else ax
     every = np.concatenate([np.ravel(v) for v in groups.values()])
-    low, high = np.percentile(every, (1, 99))
+    low, high = np.percentile(every, (0.1, 99.9))
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     for (name, values), colour, dash in zip(groups.items(), cycle(LINES), cycle(DASHES), strict=False):
         share = np.histogram(values, edges)[0] / np.size(values)
