@@ -64,15 +64,20 @@ def bars(values: np.ndarray, names: Sequence[str], ax: Axes | None = None, *, xl
 
 
 def histogram(
-    groups: Mapping[str, np.ndarray], ax: Axes | None = None, *, bins: int = 60, xlabel: str = ""
+    groups: Mapping[str, np.ndarray],
+    ax: Axes | None = None,
+    *,
+    bins: int = 60,
+    outside: float = 0.01,
+    xlabel: str = "",
 ) -> Axes:
     """Draw the histograms of several sets of numbers over each other, on common bins.
 
-    The bins leave out the outermost thousandth on either side; shares are of all values.
+    The bins leave out the outermost numbers, a share of `outside` on either side; shares are of all values.
     """
     ax = new_axes(4.4, 2.7) if ax is None else ax
     every = np.concatenate([np.ravel(v) for v in groups.values()])
-    low, high = np.percentile(every, (0.1, 99.9))
+    low, high = np.quantile(every, (outside, 1 - outside))
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     for (name, values), colour, dash in zip(groups.items(), cycle(LINES), cycle(DASHES), strict=False):
         share = np.histogram(values, edges)[0] / np.size(values)
