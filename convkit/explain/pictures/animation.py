@@ -21,7 +21,7 @@ from ...conv import conv2d
 from ...conv_transpose import conv_transpose2d
 from ...geometry import conv_padding, index_table, per_axis
 from ..style import FONT_SIZE, INK, LINES, bare, pale, shade
-from .cells import cell, grid_limits
+from .cells import cell, fit, grid_limits
 
 __all__ = ["Animation", "sliding", "sliding_transposed"]
 
@@ -288,9 +288,7 @@ def _grid(
             cell(ax, i, j, pale(colour) if border[i, j] else colour, _short(value))
         else:
             cell(ax, i, j, "none")
-    longest = max(len(_short(value)) for value in values.ravel())
-    for text in ax.texts:
-        text.set_fontsize(min(FONT_SIZE, 0.9 * 72 * side / (0.64 * longest)))  # a digit is 0.64 of it wide
+    fit(ax, side, max(len(_short(value)) for value in values.ravel()))
     grid_limits(ax, *values.shape)
     bare(ax).set_title(title, fontsize=FONT_SIZE, color=INK)
 

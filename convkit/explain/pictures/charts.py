@@ -7,6 +7,7 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ..style import COLOURS, DASHES, FONT_SIZE, INK, LINES, PLANES, dress, new_axes
 
@@ -60,6 +61,7 @@ def bars(values: np.ndarray, names: Sequence[str], ax: Axes | None = None, *, xl
     ax.set(yticks=at, ylim=(len(names) - 0.4, -0.6), xlabel=xlabel)
     ax.set_yticklabels(names)
     ax.margins(x=0.16)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     return dress(ax, frame="b")
 
 
@@ -106,5 +108,6 @@ def lines(
         ax.plot(np.arange(len(y)), y, color=colour, linestyle=dash, linewidth=1.8, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.margins(x=0.02)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1, columnspacing=1.2)
     return dress(ax)
