@@ -36,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         code = arguments.run(arguments)
         sys.stdout.flush()  # here, where a reader that has gone is still noticed
+        if argv is None and check.gave_up():
+            os._exit(code)  # a call that was given up may be in C, which does not survive the end of Python
         return code
     except Failure as failure:
         _say(f"error: {failure}")

@@ -13,8 +13,10 @@ from convkit import checker
 from convkit.checker.calling import Observation
 from convkit.checker.conduct import CONDUCT
 from convkit.checker.diagnosis import diagnose
+from convkit.checker.lessons import example_of
 from convkit.checker.operations import OPERATIONS, all_rules, operation
 from convkit.checker.record import Record, agree
+from convkit.checker.text import example_lines, plain
 
 DOCS = Path(__file__).parent.parent / "docs"
 sys.path.append(str(DOCS / "_ext"))
@@ -153,6 +155,20 @@ def test_every_rule_can_be_explained(name):
 def test_an_unknown_rule_brings_suggestions():
     with pytest.raises(ValueError, match="did you mean kernel_flipped"):
         checker.explain("kernel_fliped")
+
+
+def test_an_example_tells_its_rule_from_those_before_it():
+    """A kernel of one row looks the same turned round and mirrored, one channel summed and not summed."""
+    mirrored = _example("conv2d", "kernel_mirrored")
+    assert mirrored.got.tolist() != _example("conv2d", "kernel_flipped").got.tolist()
+    assert mirrored.arguments["w"].shape == (1, 1, 2, 2)
+    assert _example("conv2d", "channels_not_summed").arguments["x"].shape == (1, 2, 1, 1)
+    assert _example("conv2d_backward", "overlaps_overwritten").arguments["x"].shape == (1, 1, 1, 3)
+    assert "..." not in plain(example_lines(_example("im2col", "columns_reshaped")))
+
+
+def _example(like, name):
+    return example_of(operation(like), all_rules()[like][name])
 
 
 # --- the page of rules ---------------------------------------------------------------------

@@ -95,6 +95,23 @@ def test_what_a_function_cannot_do_is_not_held_against_it():
     assert not set(report.held) & set(report.unchecked)
 
 
+def test_the_time_of_compiling_is_not_the_function_s():
+    class Compiled:
+        """As Numba's functions are, from here."""
+
+        def __init__(self):
+            self.signatures = []
+            self.py_func = conv
+
+        def __call__(self, x, w):
+            if x.dtype not in self.signatures:
+                time.sleep(1.2)
+                self.signatures.append(x.dtype)
+            return convkit.conv2d(x, w)
+
+    assert convkit.check(Compiled(), "conv2d", seconds=1.0)
+
+
 def test_two_faults_are_both_named():
     def two(x, w, b=None, stride=1):
         return convkit.conv2d(x, w, None, 1)

@@ -178,3 +178,34 @@ def test_as_a_process(file):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     assert "kernel_flipped" in done.stdout
+
+
+def test_a_function_that_is_still_being_compiled_does_not_change_the_exit_code(tmp_path):
+    """The compiler is C code in a thread that cannot be ended; it must not outlive Python's own end."""
+    pytest.importorskip("numba")
+    loops = """
+import numba, numpy as np
+
+@numba.njit
+def inner(x, w):
+    y = np.zeros((x.shape[0], w.shape[0], x.shape[2] - w.shape[2] + 1, x.shape[3] - w.shape[3] + 1))
+    for n, o, i, j in np.ndindex(*y.shape):
+        y[n, o, i, j] = np.sum(x[n, :, i : i + w.shape[2], j : j + w.shape[3]] * w[o])
+    return y
+
+def conv2d(x, w):
+    return inner(x, w)
+"""
+    (tmp_path / "compiled.py").write_text(loops)
+    command = [
+        sys.executable,
+        "-m",
+        "convkit",
+        "check",
+        f"{tmp_path / 'compiled.py'}:conv2d",
+        "--seconds",
+        "0.5",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "too_slow" in done.stdout

@@ -136,6 +136,7 @@ def test_a_terminal_gets_colours_and_whole_lines(capsys, monkeypatch):
         (["field", "3", "--size", "8", "--at", "6"], "--at must be a row and a column of the output"),
         (["dialects", "8", "3", "--stride", "0"], "stride must be at least 1"),
         (["xlsx", "--size", "0"], "--size must be at least 1"),
+        (["xlsx", "numbers.csv"], "FILE must end in .xlsx, got numbers.csv"),
         (["xlsx", "no/such/folder/a.xlsx"], "cannot write no/such/folder/a.xlsx: No such file or directory"),
     ],
 )

@@ -163,6 +163,36 @@ def test_curves_start_at_zero_and_dots_at_one():
     assert curve.get_xdata().tolist() == [0, 1, 2]
 
 
+def wide_drawings():
+    numbers = np.random.default_rng(0).normal(0, 5e4, (3, 4)) * 1.0001
+    film = pictures.sliding(numbers.repeat(4, axis=1) / 3e5, np.full((2, 2), 1 / 9), padding=1)
+    return {
+        "numbers": pictures.numbers(numbers),
+        "columns": pictures.columns(numbers / 1e6),
+        "film": film.figure(-1),
+    }
+
+
+@pytest.mark.parametrize("name", ["numbers", "columns", "film"])
+def test_numbers_stay_inside_their_cells(name):
+    drawing = wide_drawings()[name]
+    figure = drawing.get_figure(root=True)
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        cells = [patch.get_window_extent() for patch in ax.patches if patch.get_facecolor()[3]]
+        for text in ax.texts:
+            box = text.get_window_extent()
+            middle = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+            assert any(c.contains(*middle) and c.width >= box.width for c in cells), text.get_text()
+
+
+def test_as_many_ways_to_every_pixel_are_as_bright_everywhere():
+    field = convkit.explain.receptive_field([{"kernel_size": 3}], 8)
+    image = pictures.receptive_field(field, 2, 2).axes[1].images[0]
+    assert image.get_array().min() == image.norm.vmax == 1
+    assert image.norm.vmin == 0
+
+
 def test_bars_say_their_numbers():
     ax = pictures.bars(np.array([1.5, 0.25]), ["one", "two"])
     assert [t.get_text() for t in ax.texts] == ["1.5", "0.25"]

@@ -19,7 +19,10 @@ import numpy as np
 from .convention import Convention
 from .model import Case, Result
 
-__all__ = ["Caller", "Observation", "TooSlow"]
+__all__ = ["THREAD", "Caller", "Observation", "TooSlow"]
+
+THREAD = "convkit.check"  # name of the thread that makes a call
+COMPILING = 60.0  # seconds that Numba may need to compile a function for one dtype
 
 
 class TooSlow(Exception):
@@ -152,13 +155,15 @@ class Caller:
             except BaseException as error:  # whatever it is, it is not ours
                 box[1] = error
 
-        thread = threading.Thread(target=body, daemon=True, name="convkit.check")
+        thread = threading.Thread(target=body, daemon=True, name=THREAD)
+        versions = _versions(self.function)
+        allowed = max(self.left, 0.05) + (COMPILING if versions is not None else 0)
         start = time.perf_counter()
         with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
             warnings.simplefilter("ignore")
             thread.start()
             try:
-                thread.join(max(self.left, 0.05))
+                thread.join(allowed)
             finally:  # also if the user has no more patience
                 late = thread.is_alive()
                 if late:
@@ -167,11 +172,17 @@ class Caller:
             raise TooSlow(f"{self.seconds:g} s")
         if inspect.iscoroutine(box[0]):
             box[0].close()  # it was never to run; Python would warn of that
-        self.left -= time.perf_counter() - start
+        if _versions(self.function) == versions:  # else Numba compiled it in that time
+            self.left -= time.perf_counter() - start
         if self.left < 0:
             raise TooSlow(f"{self.seconds:g} s")
         self.calls += 1
         return box[0], box[1], printed.getvalue()
+
+
+def _versions(function: Callable[..., Any]) -> int | None:
+    """Return for how many signatures Numba has compiled a function; None if it is not Numba's."""
+    return len(function.signatures) if hasattr(function, "py_func") else None  # type: ignore[attr-defined]
 
 
 def _stop(thread: threading.Thread) -> None:

@@ -43,7 +43,7 @@ CONDUCT = (
         says="The result is that of the definition, and not a multiple of it.",
         instead="returns the right numbers, all multiplied by the same one",
         why="2 comes of a sum that is made twice, or of the derivative of a square that belongs to the loss; "
-        "-1 of a difference the wrong way round, or of a minus that an optimiser has already.",
+        "-1 of a difference the wrong way round, or of a minus that an optimizer has already.",
     ),
     Rule(
         "fractions_lost",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from itertools import takewhile
 
-from .model import Operation, Rule
+import numpy as np
+
+from .model import Operation, Result, Rule
 from .operations import OPERATIONS, all_rules, operation
 from .record import Finding, agree
 from .report import Counterexample, counterexample
-from .text import Line, example_lines, ledger_lines, rule_lines
+from .text import LARGEST, Line, example_lines, ledger_lines, rule_lines
 
 __all__ = ["example_of", "lesson_lines", "operations_of"]
 
@@ -33,16 +36,44 @@ def operations_of(name: str) -> dict[str, Rule]:
 def example_of(of: Operation, rule: Rule) -> Counterexample | None:
     """Return the smallest call that tells a function that breaks a rule from a right one.
 
-    What it would return is computed by the rule itself; None where the rule has no way to.
+    What it would return is computed by the rule itself; None where the rule has no way to. Preferred is a
+    call on which none of the rules before it, broken, would return the same; after that, one with numbers
+    that differ, and that are few enough to be written out.
     """
+    plainest: Finding | None = None
+    smallest: Finding | None = None
     for i, case in enumerate(of.cases):
         for wrong in rule.wrong:
             foretold = of.predicted(i, wrong)
             for output, got in (foretold or {}).items():
                 expected = of.truths[i][output]
-                if not agree(got, expected, case.tolerance):
-                    return counterexample(Finding(rule, case, of.truths[i], foretold or {}, output), of.name)
-    return None
+                if foretold is None or agree(got, expected, case.tolerance):
+                    continue
+                found = Finding(rule, case, of.truths[i], foretold, output)
+                smallest = smallest or found
+                if _shows(got, expected):
+                    plainest = plainest or found
+                    if not _looks_like_one_before(of, rule, i, foretold):
+                        return counterexample(found, of.name)
+    shown = plainest or smallest
+    return None if shown is None else counterexample(shown, of.name)
+
+
+def _shows(got: np.ndarray, expected: np.ndarray) -> bool:
+    """Tell whether there is something to see: not axes alone, and no numbers that are left out."""
+    reshaped = got.ndim != expected.ndim and np.array_equal(got.ravel(), expected.ravel())
+    return not reshaped and max(got.size, expected.size) <= LARGEST
+
+
+def _looks_like_one_before(of: Operation, rule: Rule, i: int, result: Result) -> bool:
+    """Tell whether one of the rules before it, broken, gives the same on a case."""
+    before = takewhile(lambda other: other.name != rule.name, of.rules)
+    return any(
+        foretold is not None
+        and foretold.keys() == result.keys()
+        and all(agree(foretold[name], result[name], of.cases[i].tolerance) for name in result)
+        for foretold in (of.predicted(i, wrong) for other in before for wrong in other.wrong)
+    )
 
 
 def lesson_lines(name: str) -> list[Line]:

@@ -8,6 +8,7 @@ import importlib.util
 import io
 import json
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ from . import Failure
 if TYPE_CHECKING:
     from ..checker.text import Line
 
-__all__ = ["add"]
+__all__ = ["add", "gave_up"]
 
 
 def add(commands: Any) -> None:
@@ -87,6 +88,15 @@ def _check(arguments: argparse.Namespace) -> int:
 
         _show(report_lines(report))
     return 0 if report else 1
+
+
+def gave_up() -> bool:
+    """Tell whether a call that took too long is still being made."""
+    if threading.active_count() == 1:
+        return False
+    from ..checker.calling import THREAD
+
+    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 def _list_rules(arguments: argparse.Namespace) -> int:

@@ -48,6 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the file, print its name and return the exit code."""
     from .. import explain
 
+    if not arguments.output.lower().endswith(".xlsx"):  # it may be the numbers that somebody meant to read
+        raise Failure(f"FILE must end in .xlsx, got {arguments.output}")
     if min(arguments.size) < 1:
         raise Failure(f"--size must be at least 1, got {arguments.size}")
     x = counting((1, *arguments.size)) if arguments.x is None else arguments.x

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ from .ledger import Mismatch, brief
 from .systems import CONVENTIONS, STATEMENTS, Convention, Geometry, Statement, same_paddings
 
 __all__ = ["Clash", "Dialects", "dialects"]
+
+WIDTH = 96  # columns of a line of text, where a word does not need more
 
 
 def dialects(
@@ -103,13 +106,15 @@ class Clash(NamedTuple):
     differing: int
 
     def __str__(self) -> str:
-        one, other = self.readings
+        one, other = (
+            textwrap.fill(
+                text, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            )
+            for text in (f"{self.request}: {self.readings[0]}", f"  and {self.readings[1]}")
+        )
         size = " x ".join(map(str, self.shape))
         values = int(np.prod(self.shape))
-        return (
-            f"{self.request}: {one}\n  and {other}\n  "
-            f"both give {size}, and {self.differing:,} of {values:,} values differ"
-        )
+        return f"{one}\n{other}\n  both give {size}, and {self.differing:,} of {values:,} values differ"
 
 
 class _Trial:

@@ -188,7 +188,8 @@ def html(ledger: Ledger, most_rows: int) -> str:
 
     parts = [
         '<figure class="convkit-ledger" style="margin:1em 0;overflow-x:auto">',
-        f'<figcaption style="text-align:left"><b>{escape(str(ledger.output))} of {ledger.op}</b> '
+        f'<figcaption style="text-align:left;margin:0;padding:0;color:inherit;font-weight:normal">'
+        f"<b>{escape(str(ledger.output))} of {ledger.op}</b> "
         f'<span style="opacity:0.75">{escape(ledger.options)}</span></figcaption>',
     ]
     if ledger.rows:
@@ -205,7 +206,7 @@ def html(ledger: Ledger, most_rows: int) -> str:
                 parts.append(f'<tr><td colspan="{len(names)}">… {row:,} more …</td></tr>')
             else:
                 padding = any(isinstance(c, Source) and c.cell is None for c in row.values())
-                fade = ' style="opacity:0.6"' if padding else ""
+                fade = ' style="opacity:0.7"' if padding else ""
                 cells = "".join(table_cell(name, cell) for name, cell in row.items())
                 parts.append(f"<tr{fade}>{cells}</tr>")
         parts.append("</tbody></table>")

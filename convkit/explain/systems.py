@@ -217,7 +217,7 @@ def same_paddings(g: Geometry) -> dict[str, tuple[Pairs | None, str]]:
         'Keras "same", ONNX SAME_UPPER': (upper, "an odd cell goes after"),
         "ONNX SAME_LOWER": (lower, "an odd cell goes before"),
         'SciPy signal.correlate2d "same" [::s]': (first, ""),
-        "SciPy ndimage.correlate [::s]": (second, 'its border is "reflect", the edge repeated, unless told'),
+        "SciPy ndimage.correlate [::s]": (second, 'border "reflect", edge repeated, unless told'),
         "OpenCV filter2D [::s]": (second, "its border is BORDER_REFLECT_101 unless told"),
     }
 

@@ -13,7 +13,7 @@ from . import quiet
 
 @quiet
 def conv2d(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
-    """Convolution in seven loops, two to choose the image and the filter, two the pixel, three to sum."""
+    """Convolution in seven loops: two choose image and filter, two the pixel, three sum."""
     N, OC, OH, OW = y.shape
     OC, ICG, KH, KW = w.shape
     OCG = OC * ICG // x.shape[1]

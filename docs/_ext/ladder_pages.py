@@ -20,6 +20,7 @@ from convkit.explain.style import FONT_SIZE, INK, LINES, bare, dress, new_axes
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 MARKS = "os^D"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 
 class Ladder:
@@ -171,21 +172,21 @@ def said(layer: str) -> str:
 
 
 def milliseconds(ms: float) -> str:
-    """Write a time with three digits.
+    r"""Write a time with three digits; the space is one at which no line breaks.
 
     >>> milliseconds(104.6), milliseconds(0.8934)
-    ('105 ms', '0.893 ms')
+    ('105\xa0ms', '0.893\xa0ms')
     """
-    return f"{ms:.3g} ms"
+    return f"{ms:.3g}{NO_BREAK}ms"
 
 
 def percent(share: float) -> str:
-    """Write a share with two digits or more.
+    r"""Write a share with two digits or more; the space is one at which no line breaks.
 
     >>> percent(0.00772), percent(0.0587), percent(0.884), percent(2.13)
-    ('0.77 %', '5.9 %', '88 %', '213 %')
+    ('0.77\xa0%', '5.9\xa0%', '88\xa0%', '213\xa0%')
     """
-    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:#.2g} %"
+    return f"{100 * share:.0f}{NO_BREAK}%" if share >= 0.1 else f"{100 * share:#.2g}{NO_BREAK}%"
 
 
 def planes_drawing(planes: np.ndarray, read: Collection[int]) -> Axes:

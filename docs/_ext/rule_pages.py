@@ -26,7 +26,7 @@ def rules_of(like: str) -> None:
     known = {name: first for first in reversed(before) for name in all_rules()[first]}
     shared = [name for name in all_rules()[like] if name in known]
     if shared:
-        links = ", ".join(f"[{name}](#{all_rules()[like][name].anchor})" for name in shared)
+        links = ", ".join(f"[`{name}`](#{all_rules()[like][name].anchor})" for name in shared)
         print(f"It shares these rules with operations above: {links}.\n")
     for name, rule in all_rules()[like].items():
         if name not in known:
@@ -71,7 +71,7 @@ def mutants() -> tuple[int, int]:
             report = convkit.check(one.function, one.like, **one.options)
             old, new = (_cell(text) for text in one.shown)
             changed = f"`{old}` → `{new}`" if old else _escaped(one.shown[1])
-            named = ", ".join(f"[{name}](rules.md#{name.replace('_', '-')})" for name in report.broken)
+            named = ", ".join(f"[`{name}`](rules.md#{name.replace('_', '-')})" for name in report.broken)
             print(f"| {changed} | {named} |")
             count += 1
             missed += set(report.broken) != set(one.rules)

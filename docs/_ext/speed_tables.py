@@ -139,9 +139,9 @@ def _row(target: Target, found: Iterable[Figure]) -> list[str]:
     by_threads = {figure.threads: figure for figure in found}
     wanted = _number(target.mean, target)
     if target.worst is not None and target.worst != target.mean:
-        wanted += f", each {_number(target.worst, target)}"
+        wanted += f", each\xa0{_number(target.worst, target)}"
     elif target.worst is not None:
-        wanted = f"each {wanted}"
+        wanted = f"each\xa0{wanted}"
     cells = []
     for threads in THREADS:
         figure = by_threads.get(threads)

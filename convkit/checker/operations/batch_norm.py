@@ -125,7 +125,7 @@ RULES = (
         says="momentum is the weight of the new batch: running = (1 - momentum) * running + momentum * "
         "batch.",
         instead="gives the new batch the weight 1 - momentum",
-        why="Keras and the paper write momentum 0.9 or 0.99 for what PyTorch calls 0.1 or 0.01. Confused, "
+        why="Keras and ONNX write momentum 0.99 and 0.9 for what PyTorch calls 0.01 and 0.1. Confused, "
         "the running statistics are those of the last batch.",
         wrong=(
             running(lambda old, new, m: m * old + (1 - m) * new, "running_mean", "running_var"),

@@ -269,7 +269,7 @@ RULES = (
         "parameters_swapped",
         says="The gradients are returned in the order (grad_x, grad_weight, grad_bias).",
         instead="returns the gradient for bias before that for weight",
-        why="Both have the same shape, so nothing fails; the optimiser then trains each by the other's "
+        why="Both have the same shape, so nothing fails; the optimizer then trains each by the other's "
         "gradient.",
         wrong=(Wrong(after=parameters_swapped),),
     ),

@@ -93,19 +93,19 @@ RULES = (
         wrong=(other(turned, "grad_x"),),
     ),
     Rule(
+        "filters_not_summed",
+        says="Every filter read the pixel, and grad_x adds the gradients of all of them.",
+        instead="computes grad_x from one filter",
+        why="In the forward pass channels are summed, in the backward pass filters are.",
+        wrong=(other(last_filter, "grad_x"),),
+    ),
+    Rule(
         "overlaps_overwritten",
         says="A pixel gets the gradients of all windows that it was in, added up.",
         instead="lets each window overwrite what the one before has written to grad_x",
         why="`grad_x[window] = ...` keeps the last window alone, `+=` adds. Where windows do not overlap "
         "both are the same.",
         wrong=(assigned(False), assigned(True)),
-    ),
-    Rule(
-        "filters_not_summed",
-        says="Every filter read the pixel, and grad_x adds the gradients of all of them.",
-        instead="computes grad_x from one filter",
-        why="In the forward pass channels are summed, in the backward pass filters are.",
-        wrong=(other(last_filter, "grad_x"),),
     ),
     Rule(
         "windows_not_summed",
@@ -124,7 +124,7 @@ RULES = (
         "grad_w_turned",
         says="grad_w[kh, kw] belongs to w[kh, kw].",
         instead="returns grad_w turned by 180 degrees",
-        why="It comes of convolving instead of correlating x with grad_y. The optimiser would train every "
+        why="It comes of convolving instead of correlating x with grad_y. The optimizer would train every "
         "weight by its opposite's gradient.",
         wrong=(result_with(grad_w=lambda result, call: result["grad_w"][..., ::-1, ::-1]),),
     ),

@@ -21,7 +21,7 @@ from ...conv import conv2d
 from ...conv_transpose import conv_transpose2d
 from ...geometry import conv_padding, index_table, per_axis
 from ..style import FONT_SIZE, INK, LINES, bare, pale, shade
-from .cells import cell, grid_limits
+from .cells import cell, fit, grid_limits
 
 __all__ = ["Animation", "sliding", "sliding_transposed"]
 
@@ -171,17 +171,18 @@ def sliding(
 
     def draw(frame: int) -> Figure:
         oh, ow = divmod(frame, OW)
-        figure, (image, kernel, result) = _stage(shown.shape, w.shape, y.shape)
+        figure, side, (image, kernel, result) = _stage(shown.shape, w.shape, y.shape)
         (top, _), (left, _) = around
         interior = slice(top, top + x.shape[0]), slice(left, left + x.shape[1])
-        _grid(image, shown, "x and its padding" if any(map(any, around)) else "x", inside=interior)
+        title = "x and its padding" if any(map(any, around)) else "x"
+        _grid(image, shown, title, side, inside=interior)
         image.add_patch(
             Rectangle((left, top), x.shape[1], x.shape[0], fill=False, edgecolor=INK, linewidth=1.6)
         )
         for kh, kw in np.ndindex(KH, KW):
             _frame(image, oh * SH + kh * DH, ow * SW + kw * DW)
-        _grid(kernel, w, "w")
-        _grid(result, y, "y", until=frame)
+        _grid(kernel, w, "w", side)
+        _grid(result, y, "y", side, until=frame)
         _frame(result, oh, ow)
         _caption(figure, describe(frame))
         return figure
@@ -238,11 +239,11 @@ def sliding_transposed(
         return f"y += x[{ih}, {iw}] = {x[ih, iw]:g} times w"
 
     def draw(frame: int) -> Figure:
-        figure, (image, kernel, result) = _stage(x.shape, w.shape, y.shape)
-        _grid(image, x, "x")
+        figure, side, (image, kernel, result) = _stage(x.shape, w.shape, y.shape)
+        _grid(image, x, "x", side)
         _frame(image, *divmod(frame, IW))
-        _grid(kernel, w, "w")
-        _grid(result, sums[frame + 1], "y so far", limit=float(np.abs(sums).max()))
+        _grid(kernel, w, "w", side)
+        _grid(result, sums[frame + 1], "y so far", side, limit=float(np.abs(sums).max()))
         for oh, ow in touched[frame]:
             _frame(result, oh, ow)
         _caption(figure, describe(frame))
@@ -258,22 +259,24 @@ def _agree(drawn: np.ndarray, y: np.ndarray) -> None:
         raise AssertionError(f"the film shows {drawn}, the kernel returns {y}")
 
 
-def _stage(*shapes: tuple[int, int]) -> tuple[Figure, Sequence[Axes]]:
+def _stage(*shapes: tuple[int, int]) -> tuple[Figure, float, Sequence[Axes]]:
+    """Return a figure, the side of its cells in inches, and axes for planes of these shapes."""
     widths, height = [max(w, 1.2) for _, w in shapes], max(h for h, _ in shapes)
     unit = min(0.46, 9.0 / (sum(widths) + 2))
     figure = Figure(figsize=(unit * (sum(widths) + 2), unit * height + 1.05), layout="constrained")
-    return figure, figure.subplots(1, len(shapes), width_ratios=widths)
+    return figure, unit, figure.subplots(1, len(shapes), width_ratios=widths)
 
 
 def _grid(
     ax: Axes,
     values: np.ndarray,
     title: str,
+    side: float,
     until: int | None = None,
     limit: float | None = None,
     inside: tuple[slice, slice] | None = None,
 ) -> None:
-    """Draw a plane: the cells up to the number `until`, those not `inside` paler."""
+    """Draw a plane: the cells, `side` inches wide, up to the number `until`, those not `inside` paler."""
     border = np.zeros(values.shape, dtype=bool)
     if inside is not None:
         border[...] = True
@@ -285,8 +288,7 @@ def _grid(
             cell(ax, i, j, pale(colour) if border[i, j] else colour, _short(value))
         else:
             cell(ax, i, j, "none")
-    for text in ax.texts:
-        text.set_fontsize(FONT_SIZE - 1.5)
+    fit(ax, side, max(len(_short(value)) for value in values.ravel()))
     grid_limits(ax, *values.shape)
     bare(ax).set_title(title, fontsize=FONT_SIZE, color=INK)
 

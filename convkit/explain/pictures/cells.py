@@ -14,7 +14,9 @@ from ...padding import pad
 from ..ledger import given
 from ..style import COLOURS, FONT_SIZE, INK, LINES, bare, new_axes, pale, shade, text_on
 
-__all__ = ["cell", "columns", "grid_limits", "mask", "numbers", "padded", "short"]
+__all__ = ["cell", "columns", "fit", "grid_limits", "mask", "numbers", "padded", "short"]
+
+WIDE = 0.64 * FONT_SIZE / (0.9 * 72)  # inches that a character takes, and some room for it
 
 
 def numbers(
@@ -51,6 +53,7 @@ def numbers(
     for (i, j), value in np.ndenumerate(values):
         colour = shade(float(value), limit, two_sided)
         cell(ax, i, j, colour, short(value) if form is None else form.format(value))
+    fit(ax, size)
     return grid_limits(ax, height, width)
 
 
@@ -67,6 +70,13 @@ def cell(ax: Axes, row: float, column: float, colour: str, label: str = "") -> N
             fontsize=FONT_SIZE,
             color=text_on(colour),
         )
+
+
+def fit(ax: Axes, side: float, longest: int = 1) -> None:
+    """Let no number, or one of `longest` characters, be wider than its cell of `side` inches."""
+    longest = max(longest, *(len(text.get_text()) for text in ax.texts), 1)
+    for text in ax.texts:
+        text.set_fontsize(FONT_SIZE * min(1.0, side / (WIDE * longest)))
 
 
 def short(value: float) -> str:
@@ -96,10 +106,13 @@ def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
     """
     values = np.asarray(values)
     height, width = values.shape
-    ax = new_axes(0.34 * (width + 2) + 0.3, 0.3 * height + 0.4) if ax is None else ax
+    longest = max(len(short(value)) for value in values.ravel())
+    side = 0.34 if ax is not None else max(0.34, longest * WIDE)
+    ax = new_axes(side * (width + 2) + 0.3, 0.3 * height + 0.4) if ax is None else ax
     limit = float(np.abs(values).max())
     for (i, j), value in np.ndenumerate(values):
         cell(ax, i, j, shade(float(value), limit, two_sided=bool((values < 0).any())), short(value))
+    fit(ax, side)
     for i in range(height):
         cell(ax, i, -1.4, COLOURS[i % len(COLOURS)], chr(ord("a") + i) if i < 26 else "")
     ax.set(xlim=(-1.5, width + 0.1), ylim=(height + 0.1, -0.1), xlabel="output pixels", ylabel="taps")
@@ -170,7 +183,7 @@ def padded(
         colour = pale(colour)
         cell(ax, i, j, colour)
         source = f"({rows[i]},{columns[j]})" if rows[i] >= 0 and columns[j] >= 0 else "padding"
-        for text, down, smaller in ((short(value), 0.36, 0), (source, 0.76, 3.5)):
+        for text, down, smaller in ((short(value), 0.36, 0), (source, 0.76, 2.2)):
             ax.text(
                 j + 0.5,
                 i + down,

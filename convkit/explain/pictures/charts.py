@@ -7,6 +7,7 @@ from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from ..style import COLOURS, DASHES, FONT_SIZE, INK, LINES, PLANES, dress, new_axes
 
@@ -60,19 +61,25 @@ def bars(values: np.ndarray, names: Sequence[str], ax: Axes | None = None, *, xl
     ax.set(yticks=at, ylim=(len(names) - 0.4, -0.6), xlabel=xlabel)
     ax.set_yticklabels(names)
     ax.margins(x=0.16)
+    ax.xaxis.set_major_locator(MaxNLocator(4))
     return dress(ax, frame="b")
 
 
 def histogram(
-    groups: Mapping[str, np.ndarray], ax: Axes | None = None, *, bins: int = 60, xlabel: str = ""
+    groups: Mapping[str, np.ndarray],
+    ax: Axes | None = None,
+    *,
+    bins: int = 60,
+    outside: float = 0.01,
+    xlabel: str = "",
 ) -> Axes:
     """Draw the histograms of several sets of numbers over each other, on common bins.
 
-    The bins leave out the outermost 1 % on either side; shares are of all values.
+    The bins leave out the outermost numbers, a share of `outside` on either side; shares are of all values.
     """
     ax = new_axes(4.4, 2.7) if ax is None else ax
     every = np.concatenate([np.ravel(v) for v in groups.values()])
-    low, high = np.percentile(every, (1, 99))
+    low, high = np.quantile(every, (outside, 1 - outside))
     edges = np.linspace(low, high if high > low else low + 1.0, bins + 1)
     for (name, values), colour, dash in zip(groups.items(), cycle(LINES), cycle(DASHES), strict=False):
         share = np.histogram(values, edges)[0] / np.size(values)
@@ -101,5 +108,6 @@ def lines(
         ax.plot(np.arange(len(y)), y, color=colour, linestyle=dash, linewidth=1.8, label=name)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.margins(x=0.02)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1, columnspacing=1.2)
     return dress(ax)

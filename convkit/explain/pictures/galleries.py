@@ -70,7 +70,7 @@ def gallery(image: np.ndarray, kernels: Mapping[str, np.ndarray], columns: int =
         above, below = grid[2 * row, column], grid[2 * row + 1, column]
         if weights is not None:
             above.set_visible(True)
-            form = "{:.3g}" if weights.size <= 9 else ""
+            form = "{:.2g}" if weights.size <= 9 else ""
             numbers(weights, above, form=form)
             for text in above.texts:
                 text.set_fontsize(FONT_SIZE - 2.5)

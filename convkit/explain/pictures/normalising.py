@@ -41,7 +41,7 @@ def before_after(x: np.ndarray, weight: np.ndarray | None = None, bias: np.ndarr
     figure = Figure(figsize=(8.2, 2.9), layout="constrained")
     for ax, title, values in zip(figure.subplots(1, 2), ("before", "after"), (x, y), strict=True):
         groups = {f"channel {c}": np.ravel(values[:, c]) for c in range(C)}
-        histogram(groups, ax, xlabel="value")
+        histogram(groups, ax, outside=0.001, xlabel="value")
         ax.get_legend().remove()
         ax.set_title(title)
         dress(ax)

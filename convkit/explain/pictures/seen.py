@@ -48,7 +48,7 @@ def coverage(found: Coverage) -> Figure:
     small = max(max(plane.shape) for _, plane, _ in planes) <= MOST_CELLS
     unit = 0.36 if small else 3.2 / found.outputs.shape[1]  # inches a cell
     widths = [max(unit * plane.shape[1], 1.9) for _, plane, _ in planes]
-    height = unit * max(plane.shape[0] for _, plane, _ in planes) + 0.5
+    height = max(unit * max(plane.shape[0] for _, plane, _ in planes), 0.3 if small else 1.2) + 0.5
     figure = Figure(figsize=(sum(widths) + 0.3, height), layout="constrained")
     grid = figure.subplots(1, len(planes), squeeze=False, width_ratios=widths)[0]
     for ax, (title, plane, form) in zip(grid, planes, strict=True):
@@ -128,7 +128,7 @@ def receptive_field(field: ReceptiveField, oh: int, ow: int, image: np.ndarray |
         left.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=3, borderaxespad=0.3, handlelength=1.6)
     seen = ways[rows.start : rows.stop, columns.start : columns.stop]
     extent = (columns.start, columns.stop, rows.stop, rows.start)
-    right.imshow(seen / seen.max(), cmap="inferno", extent=extent)
+    right.imshow(seen / seen.max(), cmap="inferno", vmin=0, vmax=1, extent=extent)
     right.set(title="ways that lead there")
     bare(right)
     bare(left)

@@ -163,8 +163,8 @@ def _running(s: Section, it: Photo) -> None:
                 ylabel="running mean, red",
             ),
             "<b>Momentum weights the new batch</b>: 0.1 remembers about ten batches, 0.01 about a hundred (after "
-            f"{BATCHES} it has not yet arrived), 0.5 follows every jump. Keras and the paper count the other way, 0.9 or 0.99. It "
-            "is not the optimiser’s momentum.",
+            f"{BATCHES} it has not yet arrived), 0.5 follows every jump. Keras and ONNX count the other way, 0.99 and 0.9. It "
+            "is not the optimizer’s momentum.",
             "Running means over 60 batches at four momenta; small momenta rise slowly, large ones jump about",
             wide=True,
         )

@@ -29,21 +29,21 @@ def heatmap(it: Photo) -> Section:
     )
     ordinary = np.zeros((512, 11, 11), dtype=np.float32)
     s.table(
-        ("", "averages over", "what is left here", f"of {' × '.join(map(str, ordinary.shape))}", "tells"),
+        ("", "averages over", "what is left here", f"of {' × '.join(map(str, ordinary.shape))}", "answers"),
         [
             (
                 "<b>channel mean</b>",
                 "channels",
                 f"{h} × {w} = {plural(heat.size, 'number')}",
                 " × ".join(map(str, convkit.channel_mean(ordinary).shape)),
-                "<i>where</i> something answers",
+                "<i>where?</i>",
             ),
             (
                 "<b>global average pooling</b>",
                 "rows and columns",
                 f"{C} numbers",
                 f"{convkit.global_avg_pool2d(ordinary).size} numbers",
-                "<i>which</i> filters answer",
+                "<i>which filters?</i>",
             ),
         ],
     )
