@@ -60,13 +60,13 @@ def test_two_faults_in_one_function_are_both_named(like, one, other):
     assert set(convkit.check(both.function, like).broken) == {one, other}
 
 
-def test_there_are_mutants_of_every_operation_and_most_rules():
+def test_there_are_mutants_of_every_operation_and_every_rule():
     assert {one.like for one in MUTANTS} == set(OPERATIONS)
     assert len(MUTANTS) >= 40
     told = {name for one in MUTANTS for name in one.rules}
     every = {name for like in OPERATIONS for name in all_rules()[like]}
     assert len(every) >= 30
-    assert len(told & every) >= 0.8 * len(every), sorted(every - told)
+    assert told >= every, sorted(every - told)
 
 
 @pytest.mark.parametrize(("like", "function", "options"), list(all_right()))

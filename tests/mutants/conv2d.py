@@ -94,4 +94,7 @@ EDITS = [
     Edit("window_past_the_edge", "(PH, PH), (PW, PW)", "(PH, PH + SH - 1), (PW, PW + SW - 1)\n    IH, IW = IH + SH - 1, IW + SW - 1"),
     Edit(("kernel_flipped", "bias_missing"), "total + bias", "(x[n, first : first + ICG, i * SH : i * SH + DH * KH : DH, "
          "j * SW : j * SW + DW * KW : DW] * w[o, :, ::-1, ::-1]).sum()"),
+    Edit("dilation_counts_from_zero", "N, _, IH, IW = x.shape", "N, _, IH, IW = x.shape\n    DH, DW = DH + 1, DW + 1"),
+    Edit("crashes", "    y = np.zeros", "    assert KH == KW\n    y = np.zeros"),
+    Edit("wrong_shape", "return y", "return np.concatenate([y, y])"),
 ]  # fmt: skip

@@ -34,4 +34,5 @@ EDITS = [
     Edit("scaled_in_evaluation", "        return x.copy()", "        return x * (1 - p)"),
     Edit("input_overwritten", "np.where(mask, x / (1 - p), 0.0)", "np.multiply(x, mask / (1 - p), out=x)"),
     Edit(("survivors_scaled_wrongly", "scaled_in_evaluation"), "        return x.copy()\n    if p == 1:", "        return x * (1 - p)\n    x = x * (1 - p)\n    if p == 1:"),
+    Edit("p_zero_changes_values", "if not training or p == 0:", "p = p or 0.5\n    if not training:"),
 ]  # fmt: skip

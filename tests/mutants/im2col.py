@@ -18,7 +18,7 @@ def im2col(x, kernel_size, dilation=1, padding=0, stride=1):
             row = (c * KH + kh) * KW + kw
             for oh, ow in np.ndindex(OH, OW):
                 column = oh * OW + ow
-                cols[n, row, column] = x[n, c, oh * SH + kh * DH, ow * SW + kw * DW]
+                cols[n, row, column] = x[n, c, oh * SH + kh * DH, ow * SW + kw * DW]  # fmt: skip
     return cols
 
 
@@ -41,4 +41,6 @@ EDITS = [
     Edit("dilation_swapped", "(DH, DW), (PH", "(DW, DH), (PH"),
     Edit("last_window_lost", "    cols = np.zeros", "    OH, OW = OH - 1, OW - 1\n    cols = np.zeros"),
     Edit("batch_not_looped", "for n in range(N):", "for n in range(1):"),
-]
+    Edit("dilation_counts_from_zero", "N, C, H, W = x.shape", "N, C, H, W = x.shape\n    DH, DW = DH + 1, DW + 1"),
+    Edit("result_in_the_image_s_order", "return cols", "return x.reshape(N, C, -1)"),
+]  # fmt: skip

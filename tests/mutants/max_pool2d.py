@@ -48,4 +48,6 @@ EDITS = [
     Edit("ceil_mode_ignored", "N, C, H, W = x.shape", "N, C, H, W, ceil_mode = *x.shape, False"),
     Edit("dilation_ignored", "pair(dilation)", "(1, 1)"),
     Edit("padding_ignored", "pair(padding), pair(dilation)", "(0, 0), pair(dilation)"),
+    Edit("dilation_counts_from_zero", "N, C, H, W = x.shape", "N, C, H, W = x.shape\n    DH, DW = DH + 1, DW + 1"),
+    Edit("mean_not_maximum", "        y[n, c, oh, ow] = best", "        top, left = oh * SH - PH, ow * SW - PW\n        rows, cols = range(top, top + DH * KH, DH), range(left, left + DW * KW, DW)\n        y[n, c, oh, ow] = np.mean([x[n, c, i, j] for i in rows for j in cols if 0 <= i < H and 0 <= j < W])"),
 ]  # fmt: skip

@@ -20,9 +20,9 @@ __all__ = [
     "continued",
     "cropped_at_the_start",
     "cropped_to_minus_zero",
+    "filter_alone",
     "gradients_swapped",
     "image",
-    "last_filter",
     "of_the_last_window",
     "on_the_padded",
     "only_what_was_reached",
@@ -65,10 +65,15 @@ def image(which: slice) -> Callable[[Call], Call]:
     return lambda call: {**call, "x": call["x"][which].copy(), "grad_y": call["grad_y"][which].copy()}
 
 
-def last_filter(call: Call) -> Call:
-    w = np.zeros_like(call["w"])
-    w[-1] = call["w"][-1]
-    return {**call, "w": w}
+def filter_alone(o: int) -> Callable[[Call], Call]:
+    """Return a detour by weights of which all but one filter's are zeros."""
+
+    def change(call: Call) -> Call:
+        w = np.zeros_like(call["w"])
+        w[o] = call["w"][o]
+        return {**call, "w": w}
+
+    return change
 
 
 def sides(call: Call) -> tuple[int, int, int, int]:

@@ -90,13 +90,16 @@ def small_geometries(
 # --- detours -------------------------------------------------------------------------------
 
 
-def option(name: str, value: Any) -> Callable[[Call], Call]:
-    """Return a detour that gives an option another value: a number, or a function of its (rows, columns)."""
+def option(name: str, value: Any, default: int | None = None) -> Callable[[Call], Call]:
+    """Return a detour that gives an option another value: a number, or a function of its (rows, columns).
+
+    Calls without the option stay as they are, unless its `default` is said.
+    """
 
     def change(call: Call) -> Call:
-        if name not in call:
+        if name not in call and default is None:
             return call
-        return {**call, name: value(*both(call[name])) if callable(value) else value}
+        return {**call, name: value(*both(call.get(name, default))) if callable(value) else value}
 
     return change
 
@@ -360,7 +363,10 @@ DILATION = (
         says="Dilation 1 means no gaps: it is the distance between taps, not the number of pixels skipped.",
         instead="skips as many pixels as dilation says, one too many",
         why="oneDNN counts the gaps, from 0; PyTorch, TensorFlow and ONNX count the distance, from 1.",
-        wrong=(Wrong(option("dilation", lambda h, w: (h + 1, w + 1))),),
+        wrong=(
+            Wrong(option("dilation", lambda h, w: (h + 1, w + 1))),
+            Wrong(option("dilation", lambda h, w: (h + 1, w + 1), default=1)),
+        ),
     ),
     Rule(
         "dilation_swapped",

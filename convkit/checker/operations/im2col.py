@@ -64,6 +64,17 @@ def batch_innermost(result: Result, call: Call) -> Result:
     return {"cols": cols.transpose(1, 2, 0).reshape(cols.shape[1], -1)}
 
 
+def image_reshaped(padded: bool) -> Callable[[Result, Call], Result]:
+    """Return the image, with or without its border, in its own order."""
+
+    def after(result: Result, call: Call) -> Result:
+        ph, pw = both(call.get("padding", 0)) if padded else (0, 0)
+        x = np.pad(call["x"], ((0, 0), (0, 0), (ph, ph), (pw, pw)))
+        return {"cols": x.reshape(*x.shape[:2], -1)}
+
+    return after
+
+
 def in_the_plane(after: Callable[[Result, Call], Result]) -> Wrong:
     """A detour of results that have rows and columns of windows."""
 
@@ -223,7 +234,7 @@ RULES = (
         instead="copies every pixel once",
         why="A 3x3 window makes the columns up to nine times as large as the image; that is the price of "
         "the product.",
-        wrong=(Wrong(after=lambda result, call: {"cols": call["x"].reshape(*call["x"].shape[:2], -1)}),),
+        wrong=(Wrong(after=image_reshaped(False)), Wrong(after=image_reshaped(True))),
     ),
     *BATCH,
 )

@@ -61,12 +61,24 @@ def magnitudes(call: Call) -> Call:
     return {**call, "x": np.abs(call["x"])}
 
 
-def averaged(result: Result, call: Call) -> Result:
-    from ...pooling import avg_pool2d
+def averaged(padding_counts: bool) -> Callable[[Result, Call], Result]:
+    """Sum over the windows, tap by tap, and divide by how many lie on the image, or on its border too."""
 
-    if call.get("dilation", 1) != 1 or call.get("return_indices"):
-        return result
-    return {"y": avg_pool2d(**{k: v for k, v in call.items() if k not in ("dilation", "return_indices")})}
+    def change(result: Result, call: Call) -> Result:
+        x, (N, C, OH, OW) = call["x"], result["y"].shape
+        H, W = x.shape[2:]
+        (PH, PW), (DH, DW) = both(call.get("padding", 0)), both(call.get("dilation", 1))
+        SH, SW = both(strided(call))
+        total, count = np.zeros((N, C, OH, OW)), np.zeros((OH, OW))
+        for kh, kw in np.ndindex(*both(call["kernel_size"])):
+            ih = np.arange(OH)[:, None] * SH + kh * DH - PH
+            iw = np.arange(OW) * SW + kw * DW - PW
+            inside = (ih >= 0) & (ih < H) & (iw >= 0) & (iw < W)
+            total += np.where(inside, x[:, :, ih.clip(0, H - 1), iw.clip(0, W - 1)], 0.0)
+            count += (ih < H + PH) & (iw < W + PW) if padding_counts else inside
+        return {**result, "y": total / count}
+
+    return change
 
 
 def smallest(call: Call) -> Result:
@@ -234,7 +246,7 @@ RULES = (
         says="The largest number of the window is returned, not its mean.",
         instead="returns means",
         why="A maximum says that a feature is there, a mean how much of it.",
-        wrong=(Wrong(after=averaged),),
+        wrong=(Wrong(after=averaged(True)), Wrong(after=averaged(False))),
     ),
     Rule(
         "nan_lost",
