@@ -16,7 +16,7 @@ from libc.string cimport memcpy
 
 from convkit._ext cimport contract
 from convkit._ext.lane_sums cimport DOUBLES, real, widen
-from convkit._ext.streaming cimport prefetch
+from convkit._ext.streaming cimport prefetch_run
 from convkit._ext.threads cimport threads_for
 from convkit._ext.vec cimport load, store, vd
 
@@ -63,12 +63,6 @@ cdef inline void add_four_runs(double *sums, const real *x, Py_ssize_t apart, Py
         sums[i] += (<double> a[i] + b[i]) + (<double> c[i] + d[i])
 
 
-cdef inline void prefetch_run(const real *x, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t line
-    for line in range(n*<Py_ssize_t> sizeof(real)//64 + 1):
-        prefetch(<const char *> x + 64*line)
-
-
 cdef inline void mean_of(
     real *y, const real *x, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels, bint far
 ) noexcept nogil:
@@ -81,12 +75,12 @@ cdef inline void mean_of(
     while c + 4*k <= C:
         if far:
             for i in range(4, 8):
-                prefetch_run(x + (c + i*k)*S, k*pixels)
+                prefetch_run(x + (c + i*k)*S, k*pixels*sizeof(real))
         add_four_runs(sums, x + c*S, k*S, k*pixels)
         c += 4*k
     while c < C:  # the last of them may be less than k channels
         if far:
-            prefetch_run(x + (c + k)*S, k*pixels)
+            prefetch_run(x + (c + k)*S, k*pixels*sizeof(real))
         add_run(sums, x + c*S, min(k, C - c)*pixels)
         c += k
     while k > 1:
