@@ -7,6 +7,11 @@ while all channels are added to it, in double: the result is rounded twice, what
 are added to the buffer at a time, which is then read and written a quarter as often. Where an image has
 few pixels, k channels lie side by side as one longer run; the k sums of a pixel are added at the end, by
 halves. The hardware starts anew at every channel, so that input from memory is prefetched.
+
+A division of eight doubles takes 16 cycles, with three channels a third of the time. For float32 the sums are
+multiplied by 1/C instead, still in double: the quotient is the same float, unless it lies within 2^-52 of
+the middle between two.
+
 Backward divides once a pixel and copies the quotients. Images and runs of pixels are shared among threads.
 """
 
@@ -67,6 +72,7 @@ cdef inline void mean_of(
     real *y, const real *x, Py_ssize_t C, Py_ssize_t S, Py_ssize_t pixels, bint far
 ) noexcept nogil:
     cdef double[SPAN] sums
+    cdef double share = 1./C
     cdef Py_ssize_t c, s, k = 1, i
     while pixels == S and 2*k*S <= SIDE_BY_SIDE and 2*k <= C:
         k *= 2
@@ -88,7 +94,10 @@ cdef inline void mean_of(
         for s in range(k*pixels):
             sums[s] += sums[k*pixels + s]
     for s in range(pixels):
-        y[s] = <real> (sums[s] / C)
+        if real is float:
+            y[s] = <real> (sums[s]*share)
+        else:
+            y[s] = sums[s]/C
 
 
 cdef inline void shares_of(
