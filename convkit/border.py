@@ -89,11 +89,17 @@ def small(shape: Sequence[int], dtype: np.dtype, most: int) -> np.ndarray | None
 
 
 def filled(
-    kernel: Callable[..., None], x: Any, plan: tuple[Any, ...], last: tuple[Any, ...], most: int
-) -> np.ndarray | None:
+    kernel: Callable[..., None],
+    x: Any,
+    plan: tuple[Any, ...],
+    last: tuple[Any, ...],
+    most: int,
+    second: np.dtype | None = None,
+) -> Any:
     """Return what `kernel` makes of x by a plan, in a new array, or None if that is empty or not small.
 
-    None for arrays on a GPU too: a launch takes as long as the Python around it.
+    None for arrays on a GPU too: a launch takes as long as the Python around it. With the dtype of a `second`
+    output, of the same shape, a pair of arrays is returned.
 
     A plan begins with x's shape and the result's as kernels see them, two tables, and the shape to
     return; `last` are the arguments that follow the tables.
@@ -101,6 +107,10 @@ def filled(
     x_shape, y_shape, h_table, w_table, shape = plan[:5]
     if not is_operand(x) or (y := small(shape, x.dtype, most)) is None or not y.size:
         return None
+    if second is not None:
+        pair = y, np.empty(shape, second)
+        kernel(seen(y, y_shape), seen(pair[1], y_shape), seen(x, x_shape), h_table, w_table, *last)
+        return pair
     kernel(seen(y, y_shape), seen(x, x_shape), h_table, w_table, *last)
     return y
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .arrays import (
+    SMALL,
     IntOrInts,
     any_array,
     finish,
@@ -18,7 +19,7 @@ from .arrays import (
     same_dtype,
     shape_of,
 )
-from .border import seen
+from .border import filled, seen
 from .dispatch import last_call, pick
 from .place import here
 from .pool_plan import PoolPlan, forward, grad_y_of, max_plan
@@ -206,9 +207,11 @@ def max_forward(
 ) -> Any:
     if not flag(return_indices, "return_indices"):
         return forward("max_pool2d", x, plan, algorithm, backend, out)
+    kernel = pick("max_pool2d_indices", backend, algorithm)
+    if out is None and (pair := filled(kernel, x, plan, (), SMALL, INT64)) is not None:
+        return MaxPool(*pair)
     y = output(plan.result, x.dtype, out, (x,))
     where = output(plan.result, INT64, None, ())
-    kernel = pick("max_pool2d_indices", backend, algorithm)
     if x.size:
         kernel(seen(y, plan.y), seen(where, plan.y), seen(x, plan.x), plan.h_windows, plan.w_windows)
     return MaxPool(finish(y, out), where)

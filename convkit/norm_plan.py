@@ -265,14 +265,15 @@ def check_running(
     """
     if running_mean is None and running_var is None:
         return None
+    writeable, overlap = local().writeable, local().overlap
     for name, v in (("running_mean", running_mean), ("running_var", running_var)):
         vector(v, channels, name, dtype)
-        if not local().writeable(v):
+        if not writeable(v):
             raise ValueError(f"{name} is read-only, and training updates it in place")
         for other, a in others.items():
-            if a is not None and local().overlap(v, a):
+            if a is not None and overlap(v, a):
                 raise ValueError(f"{name} shares memory with {other}, and training updates it in place")
-    if local().overlap(running_mean, running_var):
+    if overlap(running_mean, running_var):
         raise ValueError("running_mean and running_var share memory")
     return running_mean, running_var
 

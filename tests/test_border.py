@@ -189,6 +189,22 @@ def test_filled(last, dtype):
     assert calls == [((2, 1, 1), (2, 3), "rows", "columns", *last)] * 2
 
 
+def test_filled_with_a_second_output():
+    """Both outputs have one shape, and each its dtype."""
+    x = np.arange(6, dtype=np.float32)
+
+    def kernel(y, where, *given):
+        y[...], where[...] = given[0].max(), given[0].argmax()
+        assert (y.shape, where.shape, given[0].shape, given[1:]) == ((2, 1, 1), (2, 1, 1), (2, 3), ("h", "w"))
+
+    plan = ((2, 3), (2, 1, 1), "h", "w", (1, 2))
+    for filled in (compiled.filled, border.in_numpy["filled"]):
+        y, where = filled(kernel, x, plan, (), 2, np.dtype(np.int64))
+        assert (y.dtype, y.tolist()) == (np.float32, [[5.0, 5.0]])
+        assert (where.dtype, where.tolist()) == (np.int64, [[5, 5]])
+        assert filled(kernel, x, plan, (), 1, np.dtype(np.int64)) is None
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_statistics(dtype):
     mean, var = np.array([1, -2, np.nan], dtype), np.array([0, 0.7, np.nan], dtype)

@@ -178,10 +178,11 @@ cpdef small(shape, cnp.dtype dtype, Py_ssize_t most):
     return cnp.PyArray_EMPTY(axes, extents, dtype.num, 0)
 
 
-def filled(kernel, x, plan, tuple last, Py_ssize_t most):
+def filled(kernel, x, plan, tuple last, Py_ssize_t most, cnp.dtype second=None):
     """Return what `kernel` makes of x by a plan, in a new array, or None if that is empty or not small.
 
-    None for arrays on a GPU too: a launch takes as long as the Python around it.
+    None for arrays on a GPU too: a launch takes as long as the Python around it. With the dtype of a `second`
+    output, of the same shape, a pair of arrays is returned.
 
     A plan begins with x's shape and the result's as kernels see them, two tables, and the shape to
     return; `last` are the arguments that follow the tables.
@@ -192,6 +193,10 @@ def filled(kernel, x, plan, tuple last, Py_ssize_t most):
     y = small(p[4], (<cnp.ndarray> x).descr, most)
     if y is None:
         return None
+    if second is not None:
+        pair = y, small(p[4], second, most)
+        kernel(seen(y, p[1]), seen(pair[1], p[1]), seen(x, p[0]), p[2], p[3], *last)
+        return pair
     if last:
         kernel(seen(y, p[1]), seen(x, p[0]), p[2], p[3], *last)
     else:

@@ -14,7 +14,7 @@ would not sum to zero. With statistics that were given, k and e are no part of i
 from convkit._ext.lane_sums cimport real
 from convkit._ext.norm_apply cimport LONG, residue
 from convkit._ext.norm_plan cimport COLUMNS, SHORT, WIDTH, block, norm
-from convkit._ext.streaming cimport LINE, stream_line, to_aligned, to_line
+from convkit._ext.streaming cimport AHEAD, LINE, prefetch_run, stream_line, to_aligned, to_line
 from convkit._ext.vec cimport lanes, load, splat, store, vd, vec, vf
 
 
@@ -33,6 +33,8 @@ cdef inline void gradient_vectors(
     if n >= LONG*V:
         store(dx, 0, gradient(load(dy, 0), load(x, 0), m, r, a, k, e))
         i = to_aligned(dx)
+    else:
+        prefetch_run(<char *> dx + AHEAD, n*<Py_ssize_t> sizeof(vec)//V)
     while i + V <= n:
         store(dx, i, gradient(load(dy, i), load(x, i), m, r, a, k, e))
         i += V

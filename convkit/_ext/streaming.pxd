@@ -4,6 +4,10 @@ A plain store reads the line that it is going to overwrite; a streaming one does
 caches to data that is read again. It pays only for results that no cache would hold until they are
 read (beyond 28 MiB in all; a quarter slower to three times as slow below 8 MiB) and for whole
 lines: a line that is written in two halves goes to memory twice.
+
+Stores leave the CPU one after another, and one whose line is not in the L1 cache holds up the rest. Where
+vectors lie across two lines, as they do in rows that begin anywhere, it helps to ask in advance for the lines
+that will be written (`prefetch_run`): padding 64 planes of 56x56, in the L2 cache, takes 34 us and not 55.
 """
 
 from convkit._ext.vec cimport lanes, vec
@@ -53,6 +57,14 @@ cdef extern from *:
 
 cdef enum:
     LINE = 64
+    # Bytes from what is written to what is asked for meanwhile: from 256 to 4096 all are as good.
+    AHEAD = 1024
+
+cdef inline void prefetch_run(const void *p, Py_ssize_t n) noexcept nogil:
+    """Ask for the lines of n bytes, to read them or to write them."""
+    cdef Py_ssize_t line
+    for line in range(n//LINE + 1):
+        prefetch(<const char *> p + LINE*line)
 
 cdef inline Py_ssize_t to_aligned(const vec *p) noexcept nogil:
     """Elements, less than a vector, from p to where a vector does not lie across two lines.
