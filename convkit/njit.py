@@ -207,10 +207,10 @@ def _vector(v: Any, n: int, value: float, like: Any) -> np.ndarray:
     """Return a vector of n numbers of the float type of `like`, all `value` if it is None."""
     if v is None:
         return np.full(n, value, like.dtype)
+    if not isinstance(v, np.ndarray) or v.ndim != 1 or v.dtype != like.dtype:
+        raise TypeError(f"weight and bias must be vectors of {like.dtype} or None, got {v!r}")
     if len(v) != n:
         raise ValueError("a vector has another length than there are channels")
-    if v.dtype != like.dtype:
-        raise TypeError(f"the arrays must be of one float type, got {like.dtype} and {v.dtype}")
     return np.ascontiguousarray(v)
 
 
@@ -218,8 +218,8 @@ def _vector(v: Any, n: int, value: float, like: Any) -> np.ndarray:
 def _compiled_vector(v, n, value, like):
     if _is_none(v):
         return lambda v, n, value, like: np.full(n, value, like.dtype)
-    if v.dtype != like.dtype:
-        raise TypingError(f"the arrays must be of one float type, got {like.dtype} and {v.dtype}")
+    if not isinstance(v, types.Array) or v.ndim != 1 or v.dtype != like.dtype:
+        raise TypingError(f"weight and bias must be vectors of {like.dtype} or None, got {v}")
 
     def given(v, n, value, like):
         if len(v) != n:
@@ -233,10 +233,10 @@ def _statistic(v: Any, n: int, like: Any) -> np.ndarray:
     """Return a running statistic itself, since training changes it; an empty vector if it is None."""
     if v is None:
         return np.empty(0, like.dtype)
+    if not isinstance(v, np.ndarray) or v.ndim != 1 or v.dtype != like.dtype:
+        raise TypeError(f"a running statistic must be a vector of {like.dtype} or None, got {v!r}")
     if len(v) != n:
         raise ValueError("a running statistic has another length than there are channels")
-    if v.dtype != like.dtype:
-        raise TypeError(f"the arrays must be of one float type, got {like.dtype} and {v.dtype}")
     return v
 
 
@@ -244,8 +244,8 @@ def _statistic(v: Any, n: int, like: Any) -> np.ndarray:
 def _compiled_statistic(v, n, like):
     if _is_none(v):
         return lambda v, n, like: np.empty(0, like.dtype)
-    if not isinstance(v, types.Array) or v.dtype != like.dtype:
-        raise TypingError(f"a running statistic must be an array of {like.dtype} or None, got {v}")
+    if not isinstance(v, types.Array) or v.ndim != 1 or v.dtype != like.dtype:
+        raise TypingError(f"a running statistic must be a vector of {like.dtype} or None, got {v}")
 
     def given(v, n, like):
         if len(v) != n:
@@ -253,6 +253,20 @@ def _compiled_statistic(v, n, like):
         return v
 
     return given
+
+
+def _new_weight(momentum: Any) -> float:
+    """Return momentum, the weight of the new batch."""
+    if momentum is None:
+        raise TypeError("momentum must be a number in [0, 1]: averages of all batches are not here")
+    return momentum
+
+
+@overload(_new_weight, inline="always")
+def _compiled_new_weight(momentum):
+    if _is_none(momentum):
+        raise TypingError("momentum must be a number in [0, 1]: averages of all batches are not here")
+    return lambda momentum: momentum
 
 
 @inner
@@ -412,6 +426,7 @@ def batch_norm(x, running_mean, running_var, weight=None, bias=None, training=Fa
     N, C, H, W = x.shape
     if not 0 <= eps < np.inf:
         raise ValueError("eps must be finite and at least 0")
+    momentum = _new_weight(momentum)
     if not 0 <= momentum <= 1:
         raise ValueError("momentum must be in [0, 1]")
     run_mean, run_var = _statistic(running_mean, C, x), _statistic(running_var, C, x)

@@ -306,7 +306,12 @@ def test_dialects_as_a_dict_are_json():
     assert told["same"]["ONNX SAME_LOWER"]["padding"] == [[1, 0], [1, 0]]
 
 
+def test_two_systems_that_say_the_same():
+    told = explain.dialects(9, 3)
+    assert told["keras"] is told["TensorFlow"]
+
+
 @pytest.mark.parametrize("name", ["", "Caffe", 3])
 def test_systems_that_are_not_there(name):
-    with pytest.raises(KeyError, match="system must be one of PyTorch, TensorFlow, Keras, ONNX"):
+    with pytest.raises(KeyError, match="system must be one of 'PyTorch', 'TensorFlow', 'Keras', 'ONNX'"):
         explain.dialects(5, 3)[name]

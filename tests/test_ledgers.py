@@ -415,3 +415,12 @@ def test_pictures_are_imported_only_when_asked_for():
     assert done.stdout == "set() True\n"
     with pytest.raises(AttributeError, match="has no attribute 'no_such_thing'"):
         explain.no_such_thing  # noqa: B018
+
+
+def test_a_number_beyond_the_dtype_is_said_to_be_that():
+    x, w = np.full((1, 1, 2), 3e38, np.float32), np.ones((1, 1, 1, 2), np.float32)
+    ledger = explain.conv2d(x, w)[0, 0, 0]
+    assert (ledger.kernel, ledger.value) == (np.inf, 2 * float(x[0, 0, 0]))
+    assert "returned inf: its dtype has no larger numbers." in str(ledger)
+    spoilt = explain.conv2d(np.float32([[[np.inf, 1]]]), w)[0, 0, 0]
+    assert "returned the same number" in str(spoilt)

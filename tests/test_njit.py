@@ -208,8 +208,14 @@ def test_options_that_convkit_refuses_are_refused(call):
 def test_what_the_compiler_itself_refuses():
     with pytest.raises(TypingError, match=r"padding must be \(left, right, top, bottom\)"):
         numba.njit(lambda x: ck.pad(x, (1, 1)))(X)
-    with pytest.raises(TypingError, match="running statistic must be an array of float32"):
+    with pytest.raises(TypingError, match="running statistic must be a vector of float32"):
         numba.njit(lambda x, a: ck.batch_norm(x, a, a))(X, np.ones(4))
+    with pytest.raises(TypingError, match=r"momentum must be a number in \[0, 1\]"):
+        numba.njit(lambda x: ck.batch_norm(x, None, None, None, None, True, None))(X)
+    for b in (np.ones((6, 2), np.float32), np.ones(6), 1.0, (1.0, 2.0)):
+        for conv in (ck.conv2d, ck.conv_transpose2d):
+            with pytest.raises(TypingError, match="weight and bias must be vectors of float32 or None"):
+                numba.njit(lambda x, w, b, conv=conv: conv(x, w, b))(X, W, b)
 
 
 EMPTY = {

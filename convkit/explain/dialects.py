@@ -220,12 +220,12 @@ class Dialects:
         return same_paddings(self.geometry)
 
     def __getitem__(self, system: str) -> Statement:
-        """Return the statement of the system whose name begins like this."""
-        for statement in self.statements:
-            if isinstance(system, str) and system and statement.system.lower().startswith(system.lower()):
+        """Return the statement of the system whose name begins like this; two may share one."""
+        by_name = {name: one for one in self.statements for name in one.system.split(", ")}
+        for name, statement in by_name.items():
+            if isinstance(system, str) and system and name.lower().startswith(system.lower()):
                 return statement
-        names = ", ".join(statement.system for statement in self.statements)
-        raise KeyError(f"system must be one of {names}, got {system!r}")
+        raise KeyError(f"system must be one of {', '.join(map(repr, by_name))}, got {system!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as dicts, lists, strings and numbers, ready for JSON."""

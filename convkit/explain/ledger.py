@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import inf, isfinite, isnan
+from math import inf, isfinite, isinf, isnan
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,6 +125,8 @@ class Ledger:
         """What the comparison with the kernel found, as a sentence."""
         from .rendering import figure
 
+        if isinf(self.kernel) and isfinite(self.value):
+            return f"The kernel ({self.ran}) returned {figure(self.kernel)}: its dtype has no larger numbers."
         if self.difference == 0:
             return f"The kernel ({self.ran}) returned the same number."
         if not isfinite(self.bound):
