@@ -180,6 +180,12 @@ def missed(processor: str) -> tuple[int, int]:
     return sum(figure.missed for figure in found), len(found)
 
 
+def copy_speed(processor: str, case: str) -> float:
+    """Return the GB/s of the copy that a case on one thread is measured against."""
+    rows = json.loads((RESULTS / processor / "streaming_1.json").read_text())["rows"]
+    return next(row["gbs"] / row["share"] for row in rows if row["case"] == case)
+
+
 def without_target(processor: str) -> None:
     """Print the geometric mean and the worst row of every result that no target asks for."""
     used = {name for target in targets() for name in target.results}
