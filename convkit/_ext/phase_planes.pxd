@@ -98,7 +98,7 @@ cdef inline union_plan make_union_plan(
     `size` is that of an element. The tables have room for OH + 2*(KH - 1)*DH and OW + 2*(KW - 1)*DW.
     """
     cdef union_plan u
-    cdef Py_ssize_t cells
+    cdef Py_ssize_t cells, j
     u.v = make_axis_of_phases(ih_of, s.KH, s.SH, s.DH, s.OH)
     u.h = make_axis_of_phases(iw_of, s.KW, s.SW, s.DW, s.OW)
     u.possible = u.v.possible and u.h.possible and s.KH*s.KW <= MAX_TAPS
@@ -112,6 +112,11 @@ cdef inline union_plan make_union_plan(
     u.s.OC, u.s.OH, u.s.OW = s.IC//s.G, u.v.Q, u.h.Q
     u.s.KH, u.s.KW, u.s.DH, u.s.DW = u.v.taps, u.h.taps, u.v.dilation, u.h.dilation
     u.p = make_layout(&u.s, ih_table, iw_table)
+    for j in range(u.h.phases):
+        # Tiles of a phase with shorter rows run across their ends, and read on behind the last; there
+        # x may end.
+        if 0 < u.h.of_tap[j].Q < u.h.Q:
+            u.p.in_place = False
     u.terms = max(1, TERMS//(u.v.of_tap[0].k.count*u.h.of_tap[0].k.count))  # phase 0 has most taps
     cells = PLANES_BYTES//size//min(u.terms, u.s.IC)//(u.p.v.planes*u.p.h.planes)  # of one plane
     u.rows = min(u.v.Q, cells//(u.h.Q + u.p.h.extra) - u.p.v.extra)
