@@ -23,7 +23,10 @@ How far the results may be from the defining sum, with eps the spacing of the dt
   IC being the channels of one group. That is ``c * eps * sum|x||w|`` with each pixel replaced by the
   largest of the 6x6 that its tile reads. For the pixels themselves there is no such c: all 36 enter each of
   the tile's 16 outputs, and those outside the output's window leave it by cancellation. Their rounding
-  stays, even where the window is zero. One NaN or infinity spreads over the tiles that read it.
+  stays, even where the window is zero. One NaN or infinity spreads over the tiles that read it. Tiles are
+  counted through the batch, so an image's bits may be others if it stands alone.
+- the gradient of x, and ``conv_transpose2d``, by ``direct``: as ``direct``, but x is read with a border of
+  zeros, and a weight that is NaN or infinite gives NaN there too, where the definition has no term.
 - ``fft``: ``4 * eps * sum over ic of |x[ic]| * |w[ic]|``, Euclidean norms of padded images and filters. The
   same holds for the whole image, and one NaN fills it.
 """

@@ -14,6 +14,9 @@ A task is a chunk of y's channels, for all images or some. Its weights, or if th
 some of x's channels at a time, are turned once and stay in the L2 cache while all images use them.
 Threads share out the tasks; each sum is taken by one of them, always in the same order.
 
+Convolutions of x read a border of zeros around it, for which the definition has no terms: 0 times a weight
+changes nothing, unless the weight is infinite or NaN; then there are more NaNs than the definition's.
+
 The FLOPs are the convolution's, 2 for each weight and pixel of x. Turning a weight takes about a cycle,
 once for all images of a call.
 """

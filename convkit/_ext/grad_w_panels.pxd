@@ -22,8 +22,9 @@ from convkit._ext.transpose cimport transpose_rows
 from convkit._ext.vec cimport at, lanes, vd, vec, vf
 
 cdef enum:
-    KC = 384      # pixels of a gathered panel: 72 KiB of it, and 12 KiB of dy in L1 for 8 output channels. With
-                  # 512, 1x1 128>512 @28 took 8 % longer on an Emerald Rapids; with 192 it was as with 384.
+    # Pixels of a gathered panel: 72 KiB of it, and 12 KiB of dy in L1 for 8 output channels. With 512, 1x1
+    # 128>512 @28 took 8 % longer on an Emerald Rapids; with 192 it was as with 384.
+    KC = 384
     CELLS = 1024  # of a shared panel, which has a frame of cells around its pixels
     MC = 1024     # output channels of all panels of a task: 192 KiB of sums
     PANELS = 16   # of a task, at most

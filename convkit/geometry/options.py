@@ -71,14 +71,18 @@ def per_axis(value: int | Sequence[int], rank: int, name: str, least: int = 0) -
     value = option(value, name)
     items = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(v, int) for v in items):
-        raise TypeError(f"{name} must be an int or {rank} ints, got {value!r}")
+        raise TypeError(f"{name} must be {_ints(rank)}, got {value!r}")
     if len(items) == 1:
         items *= rank
     if len(items) != rank:
-        raise ValueError(f"{name} must be an int or {rank} ints, got {value!r}")
+        raise ValueError(f"{name} must be {_ints(rank)}, got {value!r}")
     if min(items) < least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}")
     return items
+
+
+def _ints(rank: int) -> str:
+    return "an int" if rank == 1 else f"an int or {rank} ints"
 
 
 def option(value: Any, name: str) -> Any:

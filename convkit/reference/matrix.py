@@ -34,7 +34,8 @@ def ties(x_shape, w_shape, ih_of, iw_of, OH, OW, SH, SW, DH, DW):
     row, column, tie : ndarray of intp, one dimension
         Entry ``A[row, column]`` contains ``w.ravel()[tie]``: `row` is the flat index of
         ``y[oc, oh, ow]``, `column` that of ``x[ic, ih, iw]``. Taps on padding with zeros are left
-        out; a pair (row, column) that comes up twice means the sum of both weights.
+        out, even where their weight is infinite and 0 times it no number; a pair (row, column) that comes
+        up twice means the sum of both weights.
     """
     IC, IH, IW = x_shape
     OC, ICG, KH, KW = w_shape

@@ -12,8 +12,8 @@ The change
 Whoever knows that a copy changes nothing leaves it out. Where the planes' pitch is the length of a row
 of y, or a row is whole vectors, tiles are stored in y. Where x is its own plane, the microkernel reads
 x; it is the same offset table. Both need whole vectors, here: the last one would read and write on
-beyond its image. So images of 14x14 do as before, and so do rows of 56 outputs under a 3x3 window,
-whose tiles hold worthless outputs.
+beyond its image. So images of 14x14 do as before, and so do rows of 56 outputs under a 3x3 window
+with 64 filters, whose tiles hold worthless outputs.
 
 What to expect
 --------------

@@ -16,8 +16,8 @@ Whole vectors of pixels go straight to y, and x is read in place, at any size.
 What to expect
 --------------
 Where planes have the pitch of y, which they get at 7x7 to 28x28 if there are channels enough, nothing is
-computed in vain. Others, such as rows of 56 outputs under a 3x3 window, are done as before. What
-matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the weights of
+computed in vain. Others, such as rows of 56 outputs under a 3x3 window with 64 filters, are done as
+before. What matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the weights of
 8 output channels alone are 147 KB.
 
 To read on: ``contiguous_tiles`` in tiles.pxd, now all of it, then ``dots`` in microkernel.pxd.
