@@ -128,6 +128,15 @@ def test_mse_loss_gradient():
     assert abs((mse_loss(y, target)[1] * direction).sum() - measured) < 1e-8
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_mse_loss_of_whole_numbers_is_that_of_floats(dtype):
+    y, target = np.array([1, 0, 1], dtype), np.array([0, 1, 1], dtype)
+    loss, grad = mse_loss(y, target)
+    expected, expected_grad = mse_loss(y.astype(np.float64), target.astype(np.float64))
+    assert loss == expected
+    assert_bits(grad, expected_grad)
+
+
 # --- hooks and modes ---------------------------------------------------------------------------
 
 
@@ -228,6 +237,8 @@ def test_layers_of_ones_own_are_found():
         ),
         (lambda: cross_entropy(np.zeros((2, 3)), np.array([0.0, 1.0])), "N ints"),
         (lambda: mse_loss(np.zeros(2), np.zeros((2, 1))), r"\(2,\) and \(2, 1\)"),
+        (lambda: mse_loss(np.zeros((0, 2)), np.zeros((0, 2))), r"y must not be empty.*\(0, 2\)"),
+        (lambda: cross_entropy(np.zeros((0, 2)), np.zeros(0, int)), r"logits must not be empty.*\(0, 2\)"),
         (lambda: SGD([], 0.1), "parameters must not be empty"),
         (lambda: SGD(Linear(1, 1).parameters(), -1), "lr must be at least 0, got -1"),
         (lambda: SGD(Linear(1, 1).parameters(), 1, momentum=1), r"momentum must be in \[0, 1\), got 1"),
