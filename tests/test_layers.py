@@ -110,6 +110,13 @@ def test_dropout_backward_uses_the_mask_of_its_forward_pass():
     assert_bits(layer.backward(x), x)
 
 
+def test_dropout_in_evaluation_draws_nothing():
+    x = np.ones((4, 4), np.float32)
+    undisturbed, evaluated = Dropout(0.5, rng=0), Dropout(0.5, rng=0)
+    evaluated.eval()(x)
+    assert_bits(evaluated.train()(x), undisturbed(x))
+
+
 def test_gradients_add_up_until_they_are_zeroed():
     layer = Linear(3, 2, rng=0)
     x = np.ones((1, 3), np.float32)

@@ -369,7 +369,7 @@ class Dropout(Module):
         self.p, self.rng = p, np.random.default_rng(rng)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        seed = int(self.rng.integers(2**63))
+        seed = int(self.rng.integers(2**63)) if self.training else 0
         self._saved = seed, self.training
         return dropout(x, self.p, self.training, seed=seed)
 
