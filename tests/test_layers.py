@@ -144,6 +144,13 @@ def test_mse_loss_of_whole_numbers_is_that_of_floats(dtype):
     assert_bits(grad, expected_grad)
 
 
+def test_flatten_of_no_images():
+    layer = Flatten()
+    y = layer(np.zeros((0, 2, 3)))
+    assert_bits(y, np.zeros((0, 6)))
+    assert_bits(layer.backward(y), np.zeros((0, 2, 3)))
+
+
 # --- hooks and modes ---------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ All arithmetic is in the functions; a layer adds the state that they leave to th
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -390,7 +391,7 @@ class Flatten(Module):
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self._saved = x.shape
-        return x.reshape(len(x), -1)
+        return x.reshape(*x.shape[:1], prod(x.shape[1:]))  # -1 cannot be told from an empty array
 
     def backward(self, grad_y: np.ndarray) -> np.ndarray:
         return grad_y.reshape(self.saved())
