@@ -309,6 +309,15 @@ def test_prints_as_pytorch_does():
     assert repr(mine) == repr(theirs)
 
 
+@pytest.mark.parametrize("kind", ["Conv2d", "AvgPool2d", "MaxPool2d"])
+def test_numpy_integers_print_as_ints(kind):
+    layer, channels = getattr(layers, kind), (1, 1) if kind == "Conv2d" else ()
+    three, one = np.int64(3), np.int64(1)
+    for convert in int, lambda n: (n, n):
+        expected = layer(*channels, convert(3), padding=convert(1))
+        assert repr(layer(*channels, convert(three), padding=convert(one))) == repr(expected)
+
+
 @pytest.mark.parametrize("name", ["SGD", "momentum", "RMSProp", "Adam"])
 def test_trains_as_pytorch_does(name):
     torch, theirs, mine = pair()

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..conv import conv2d, conv2d_backward
 from ..dropout import dropout, dropout_backward
-from ..geometry import per_axis
+from ..geometry import option, per_axis
 from ..max_pooling import max_pool2d, max_pool2d_backward
 from ..normalization import batch_norm_backward, batch_norm_forward
 from ..pooling import avg_pool2d, avg_pool2d_backward
@@ -76,7 +76,7 @@ class Conv2d(Module):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__()
-        kernel = per_axis(kernel_size, 2, "kernel_size", 1)
+        kernel, padding = per_axis(kernel_size, 2, "kernel_size", 1), option(padding, "padding")
         if groups < 1 or in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"groups must divide in_channels and out_channels: {groups}, {in_channels}, {out_channels}"
@@ -292,9 +292,9 @@ class AvgPool2d(Module):
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
-            "kernel_size": kernel_size,
-            "stride": kernel_size if stride is None else stride,
-            "padding": padding,
+            "kernel_size": option(kernel_size, "kernel_size"),
+            "stride": option(kernel_size if stride is None else stride, "stride"),
+            "padding": option(padding, "padding"),
             "ceil_mode": ceil_mode,
             "count_include_pad": count_include_pad,
             "divisor_override": divisor_override,
@@ -328,10 +328,10 @@ class MaxPool2d(Module):
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
-            "kernel_size": kernel_size,
-            "stride": kernel_size if stride is None else stride,
-            "padding": padding,
-            "dilation": dilation,
+            "kernel_size": option(kernel_size, "kernel_size"),
+            "stride": option(kernel_size if stride is None else stride, "stride"),
+            "padding": option(padding, "padding"),
+            "dilation": option(dilation, "dilation"),
             "ceil_mode": ceil_mode,
         }
 
