@@ -1,5 +1,6 @@
 """Layers: their gradients by finite differences, hooks, modes, state dicts, and PyTorch's word for it."""
 
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +23,7 @@ from convkit.layers import (
     Module,
     Parameter,
     ReLU,
-    RMSProp,
+    RMSprop,
     Sequential,
     cross_entropy,
     mse_loss,
@@ -241,6 +242,9 @@ def test_layers_of_ones_own_are_found():
     [
         (lambda: Conv2d(3, 8, 3, groups=2), r"groups must divide .*: 2, 3, 8"),
         (lambda: Conv2d(3, 8, 0), "kernel_size"),
+        (lambda: Flatten(2), "Flatten has start_dim=1 and end_dim=-1 only, got 2 and -1"),
+        (lambda: ReLU(True), "inplace must be False, got True"),
+        (lambda: Dropout(0.5, True), "inplace must be False, got True"),
         (lambda: Dropout(1.5), r"p must be in \[0, 1\], got 1.5"),
         (lambda: Linear(2, 2)(np.zeros(2)), r"two axes, got shape \(2,\)"),
         (lambda: BatchNorm1d(2)(np.zeros((2, 2, 2, 2))), r"BatchNorm1d.*\(2, 2, 2, 2\)"),
@@ -272,7 +276,7 @@ def test_backward_before_forward():
 # --- optimizers --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [SGD, lambda p, lr: SGD(p, lr, 0.9), RMSProp, Adam])
+@pytest.mark.parametrize("make", [SGD, lambda p, lr: SGD(p, lr, 0.9), RMSprop, Adam])
 def test_optimizers_find_the_minimum_of_a_bowl(make):
     w = Parameter(np.array([3.0, -2.0]))
     optimizer = make([w], 0.01)
@@ -309,22 +313,34 @@ def test_prints_as_pytorch_does():
     assert repr(mine) == repr(theirs)
 
 
+@pytest.mark.parametrize("name", [*vars(ours), "SGD", "RMSprop", "Adam"])
+def test_arguments_stand_where_pytorch_has_them(name):
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn if name in vars(ours) else torch.optim, name)
+    places = []
+    for kind in getattr(layers, name), theirs:
+        parameters = inspect.signature(kind).parameters.values()
+        places.append([p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD])
+    skip = places[0][:1] == ["parameters"]  # params
+    assert places[0][skip:] == places[1][skip : len(places[0])]
+
+
 @pytest.mark.parametrize("kind", ["Conv2d", "AvgPool2d", "MaxPool2d"])
 def test_numpy_integers_print_as_ints(kind):
     layer, channels = getattr(layers, kind), (1, 1) if kind == "Conv2d" else ()
     three, one = np.int64(3), np.int64(1)
-    for convert in int, lambda n: (n, n):
+    for convert in (lambda n: n), lambda n: (n, n):
         expected = layer(*channels, convert(3), padding=convert(1))
         assert repr(layer(*channels, convert(three), padding=convert(one))) == repr(expected)
 
 
-@pytest.mark.parametrize("name", ["SGD", "momentum", "RMSProp", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "momentum", "RMSprop", "Adam"])
 def test_trains_as_pytorch_does(name):
     torch, theirs, mine = pair()
     makers = {
         "SGD": (lambda p: torch.optim.SGD(p, 0.1), lambda p: SGD(p, 0.1)),
         "momentum": (lambda p: torch.optim.SGD(p, 0.1, 0.9), lambda p: SGD(p, 0.1, 0.9)),
-        "RMSProp": (lambda p: torch.optim.RMSprop(p, 0.01), lambda p: RMSProp(p, 0.01)),
+        "RMSprop": (lambda p: torch.optim.RMSprop(p, 0.01), lambda p: RMSprop(p, 0.01)),
         "Adam": (lambda p: torch.optim.Adam(p, 0.01), lambda p: Adam(p, 0.01)),
     }
     their_optimizer, my_optimizer = (
@@ -351,10 +367,10 @@ def test_trains_as_pytorch_does(name):
 
 def test_optimizers_and_hooks_print_what_they_are():
     net = layers.Linear(2, 3)
-    texts = [repr(of(net.parameters())) for of in (lambda p: layers.SGD(p, 0.1), layers.RMSProp, layers.Adam)]
+    texts = [repr(of(net.parameters())) for of in (lambda p: layers.SGD(p, 0.1), layers.RMSprop, layers.Adam)]
     assert texts == [
         "SGD(lr=0.1, momentum=0.0), numbers: 9, steps: 0",
-        "RMSProp(lr=0.01, alpha=0.99, eps=1e-08), numbers: 9, steps: 0",
+        "RMSprop(lr=0.01, alpha=0.99, eps=1e-08), numbers: 9, steps: 0",
         "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08), numbers: 9, steps: 0",
     ]
 

@@ -119,6 +119,17 @@ class Linear(Module):
 
     It runs as what it is, a 1x1 convolution of N images of a single pixel.
 
+    Parameters
+    ----------
+    in_features, out_features : int
+        Numbers in a row of x and of y.
+    bias : bool, optional
+        Whether each output adds a number of its own.
+    rng : numpy.random.Generator or int, optional
+        Draws the initial weights; an int seeds a new one.
+    dtype : dtype, optional
+        float32 or float64.
+
     >>> Linear(4, 2, rng=0)(np.zeros((3, 4), np.float32)).shape
     (3, 2)
     """
@@ -195,8 +206,8 @@ class BatchNorm2d(Module):
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
-        bias: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = np.float32,
     ) -> None:
         super().__init__()
@@ -247,7 +258,12 @@ class BatchNorm2d(Module):
 
 
 class BatchNorm1d(BatchNorm2d):
-    """Batch normalisation of (N, C) or (N, C, L); all else as in :class:`BatchNorm2d`.
+    """Batch normalisation of (N, C) or (N, C, L): :func:`convkit.batch_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, bias, dtype
+        As in :class:`BatchNorm2d`.
 
     >>> BatchNorm1d(1)(np.array([[1.0], [3.0]], np.float32)).round(3).tolist()
     [[-1.0], [1.0]]
@@ -262,9 +278,18 @@ class BatchNorm1d(BatchNorm2d):
 class ReLU(Module):
     """max(x, 0); its gradient is passed on where x was positive.
 
+    Parameters
+    ----------
+    inplace : bool, optional
+        False: x is never changed.
+
     >>> ReLU()(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        _not_in_place(inplace)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self._saved = x > 0
@@ -274,8 +299,18 @@ class ReLU(Module):
         return np.where(self.saved(), grad_y, grad_y.dtype.type(0))
 
 
+def _not_in_place(inplace: bool) -> None:
+    if inplace:
+        raise ValueError(f"inplace must be False, got {inplace!r}: the layer before needs its output")
+
+
 class AvgPool2d(Module):
-    """Average pooling: :func:`convkit.avg_pool2d`, with its arguments.
+    """Average pooling: :func:`convkit.avg_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As in :func:`convkit.avg_pool2d`; without a `stride` windows stand side by side.
 
     >>> AvgPool2d(2)(np.arange(4.0).reshape(1, 1, 2, 2)).item()
     1.5
@@ -312,7 +347,12 @@ class AvgPool2d(Module):
 
 
 class MaxPool2d(Module):
-    """Max pooling: :func:`convkit.max_pool2d`, with its arguments.
+    """Max pooling: :func:`convkit.max_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in :func:`convkit.max_pool2d`; without a `stride` windows stand side by side.
 
     >>> MaxPool2d(2)(np.arange(4.0).reshape(1, 1, 2, 2)).item()
     3.0
@@ -324,6 +364,7 @@ class MaxPool2d(Module):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
+        *,
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
@@ -355,6 +396,8 @@ class Dropout(Module):
     ----------
     p : float, optional
         The probability that an element is dropped.
+    inplace : bool, optional
+        False: x is never changed.
     rng : numpy.random.Generator or int, optional
         Draws a new seed at every forward pass, and so a new mask.
 
@@ -363,8 +406,9 @@ class Dropout(Module):
     (True, [1.0, 1.0, 1.0])
     """
 
-    def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
         super().__init__()
+        _not_in_place(inplace)
         if not 0 <= p <= 1:
             raise ValueError(f"p must be in [0, 1], got {p}")
         self.p, self.rng = p, np.random.default_rng(rng)
@@ -385,9 +429,21 @@ class Dropout(Module):
 class Flatten(Module):
     """(N, C, H, W) to (N, C*H*W): no arithmetic at all.
 
+    Parameters
+    ----------
+    start_dim, end_dim : int, optional
+        The axes that become one: 1 and -1, all but the first.
+
     >>> Flatten()(np.zeros((2, 3, 4, 5))).shape
     (2, 60)
     """
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        if (start_dim, end_dim) != (1, -1):
+            raise ValueError(
+                f"Flatten has start_dim=1 and end_dim=-1 only, got {start_dim!r} and {end_dim!r}"
+            )
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self._saved = x.shape

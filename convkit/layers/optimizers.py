@@ -6,7 +6,7 @@ in deep learning:
 
 - BatchNorm averages the statistics of batches so, for use in evaluation. Its `momentum` is the weight of
   the **new** value (0.1: a window of about ten batches).
-- Optimizers average gradients (momentum), their squares (RMSProp), or both (Adam). Their `momentum`,
+- Optimizers average gradients (momentum), their squares (RMSprop), or both (Adam). Their `momentum`,
   `alpha` and `betas` are what the **old** average keeps (0.9: the same window).
 
 So 0.1 in one and 0.9 in the other are the same average, and "momentum" means opposite things.
@@ -20,7 +20,7 @@ import numpy as np
 
 from .module import Parameter
 
-__all__ = ["SGD", "Adam", "Optimizer", "RMSProp", "weighted_average"]
+__all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "weighted_average"]
 
 
 def weighted_average(average: np.ndarray, new: np.ndarray, weight: float) -> None:
@@ -141,7 +141,7 @@ class SGD(Optimizer):
         return self.lr / new * self.average[number]
 
 
-class RMSProp(Optimizer):
+class RMSprop(Optimizer):
     """Steps in units of the gradient's usual size: its root mean square, averaged over recent steps.
 
     Parameters
@@ -156,9 +156,9 @@ class RMSProp(Optimizer):
     Examples
     --------
     >>> import numpy as np
-    >>> from convkit.layers import RMSProp, Parameter
+    >>> from convkit.layers import RMSprop, Parameter
     >>> w = Parameter(np.array([1.0, 1.0]))
-    >>> optimizer = RMSProp([w], lr=0.1)
+    >>> optimizer = RMSprop([w], lr=0.1)
     >>> w.grad = np.array([1.0, 100.0])        # the first step is as long for both
     >>> optimizer.step()
     >>> w.data.round(6)
