@@ -242,6 +242,12 @@ def test_layers_of_ones_own_are_found():
     [
         (lambda: Conv2d(3, 8, 3, groups=2), r"groups must divide .*: 2, 3, 8"),
         (lambda: Conv2d(3, 8, 0), "kernel_size"),
+        (lambda: Conv2d(0, 1, 3), "in_channels must be at least 1, got 0"),
+        (lambda: Conv2d(1, 0, 3), "out_channels must be at least 1, got 0"),
+        (lambda: Conv2d(1, 1, 3, groups=0), "groups must be at least 1, got 0"),
+        (lambda: Linear(0, 1), "in_features must be at least 1, got 0"),
+        (lambda: Linear(1, 0), "out_features must be at least 1, got 0"),
+        (lambda: BatchNorm2d(0), "num_features must be at least 1, got 0"),
         (lambda: Flatten(2), "Flatten has start_dim=1 and end_dim=-1 only, got 2 and -1"),
         (lambda: ReLU(True), "inplace must be False, got True"),
         (lambda: Dropout(0.5, True), "inplace must be False, got True"),
@@ -261,11 +267,42 @@ def test_layers_of_ones_own_are_found():
         (lambda: SGD(Linear(1, 1).parameters(), -1), "lr must be at least 0, got -1"),
         (lambda: SGD(Linear(1, 1).parameters(), 1, momentum=1), r"momentum must be in \[0, 1\), got 1"),
         (lambda: Adam(Linear(1, 1).parameters(), betas=(0.9, 2)), r"betas must be in \[0, 1\), got 2"),
+        (lambda: Adam(Linear(1, 1).parameters(), betas=(0.9,)), r"betas must be two numbers, got \(0.9,\)"),
+        (lambda: Adam(Linear(1, 1).parameters(), eps=-1), "eps must be at least 0, got -1"),
+        (lambda: RMSprop(Linear(1, 1).parameters(), eps=-1), "eps must be at least 0, got -1"),
     ],
 )
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Conv2d(1.0, 1, 3), "in_channels must be an int, got 1.0"),
+        (lambda: Linear(1.5, 1), "in_features must be an int, got 1.5"),
+        (lambda: Conv2d(1, 1, 3, dtype=int), "dtype must be float32 or float64, got <class 'int'>"),
+        (lambda: Linear(1, 1, dtype=int), "dtype must be float32 or float64, got <class 'int'>"),
+        (lambda: BatchNorm2d(1, dtype="int8"), "dtype must be float32 or float64, got 'int8'"),
+        (lambda: Dropout("a"), "p must be a number, got 'a'"),
+        (lambda: Sequential([ReLU()]), r"one by one, got \[ReLU\(\)\]"),
+        (lambda: Linear(2, 1)([[1, 2]]), "Linear's x must be an array, got list"),
+        (lambda: SGD([np.zeros(1)], 0.1), r"net.parameters\(\) yields, got ndarray"),
+        (lambda: SGD(Linear(1, 1), 0.1), r"net.parameters\(\) yields, got Linear"),
+        (lambda: SGD(Sequential(ReLU()), 0.1), r"net.parameters\(\) yields, got Sequential"),
+        (lambda: SGD(Linear(1, 1).parameters(), "a"), "lr must be a number, got 'a'"),
+    ],
+)
+def test_bad_types(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_slices_of_a_network_are_networks():
+    net = Sequential(Flatten(), ReLU())
+    assert repr(net[:1]) == repr(Sequential(Flatten()))
+    assert net[1:][0] is net[-1]
 
 
 def test_backward_before_forward():

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import fraction
+from ..border import FLOATS
 from ..conv import conv2d, conv2d_backward
 from ..dropout import dropout, dropout_backward
-from ..geometry import option, per_axis
+from ..geometry import option, per_axis, whole
 from ..max_pooling import max_pool2d, max_pool2d_backward
 from ..normalization import batch_norm_backward, batch_norm_forward
 from ..pooling import avg_pool2d, avg_pool2d_backward
@@ -36,7 +38,13 @@ __all__ = [
 def _uniform(shape: tuple[int, ...], fan_in: int, rng: Any, dtype: Any) -> Parameter:
     """Return PyTorch's initial weights: uniform between -1/sqrt(fan_in) and 1/sqrt(fan_in)."""
     bound = fan_in**-0.5
-    return Parameter(np.random.default_rng(rng).uniform(-bound, bound, shape).astype(dtype))
+    return Parameter(np.random.default_rng(rng).uniform(-bound, bound, shape).astype(_float(dtype)))
+
+
+def _float(dtype: Any) -> np.dtype:
+    if np.dtype(dtype) not in FLOATS:
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+    return np.dtype(dtype)
 
 
 class Conv2d(Module):
@@ -77,7 +85,12 @@ class Conv2d(Module):
     ) -> None:
         super().__init__()
         kernel, padding = per_axis(kernel_size, 2, "kernel_size", 1), option(padding, "padding")
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        in_channels, out_channels = (
+            whole(in_channels, "in_channels", 1),
+            whole(out_channels, "out_channels", 1),
+        )
+        groups = whole(groups, "groups", 1)
+        if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"groups must divide in_channels and out_channels: {groups}, {in_channels}, {out_channels}"
             )
@@ -144,6 +157,10 @@ class Linear(Module):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__()
+        in_features, out_features = (
+            whole(in_features, "in_features", 1),
+            whole(out_features, "out_features", 1),
+        )
         self.in_features, self.out_features = in_features, out_features
         rng = np.random.default_rng(rng)
         self.weight = _uniform((out_features, in_features), in_features, rng, dtype)
@@ -211,6 +228,7 @@ class BatchNorm2d(Module):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__()
+        num_features, dtype = whole(num_features, "num_features", 1), _float(dtype)
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype)) if affine and bias else None
@@ -409,9 +427,7 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
         super().__init__()
         _not_in_place(inplace)
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be in [0, 1], got {p}")
-        self.p, self.rng = p, np.random.default_rng(rng)
+        self.p, self.rng = fraction(p, "p"), np.random.default_rng(rng)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         seed = int(self.rng.integers(2**63)) if self.training else 0
