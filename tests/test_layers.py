@@ -253,8 +253,12 @@ def test_layers_of_ones_own_are_found():
         (lambda: Dropout(0.5, True), "inplace must be False, got True"),
         (lambda: Dropout(1.5), r"p must be in \[0, 1\], got 1.5"),
         (lambda: Linear(2, 2)(np.zeros(2)), r"two axes, got shape \(2,\)"),
-        (lambda: BatchNorm1d(2)(np.zeros((2, 2, 2, 2))), r"BatchNorm1d.*\(2, 2, 2, 2\)"),
-        (lambda: BatchNorm2d(2)(np.zeros((2, 2))), r"BatchNorm2d.*\(2, 2\)"),
+        (
+            lambda: BatchNorm1d(2)(np.zeros((2, 2, 2, 2))),
+            r"BatchNorm1d's x must have 2 or 3 axes.*\(2, 2, 2, 2\)",
+        ),
+        (lambda: BatchNorm2d(2)(np.zeros((2, 2))), r"BatchNorm2d's x must have 4 axes.*\(2, 2\)"),
+        (lambda: BatchNorm2d(3)(np.zeros((2, 5, 2, 2))), r"num_features = 3 .* shape \(2, 5, 2, 2\)"),
         (
             lambda: cross_entropy(np.zeros((2, 3)), np.array([0, 3])),
             r"labels must be in \[0, 3\), got 0 to 3",

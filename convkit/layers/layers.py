@@ -236,8 +236,11 @@ class BatchNorm2d(Module):
         self.num_batches_tracked = 0
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        if x.ndim not in self.axes:
-            raise ValueError(f"{type(self).__name__}'s x must have {self.axes} axes, got shape {x.shape}")
+        if x.ndim not in self.axes or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}'s x must have {' or '.join(map(str, self.axes))} axes, "
+                f"the second of num_features = {self.num_features} channels, got shape {x.shape}"
+            )
         self.num_batches_tracked += self.training
         y, mean, invstd = batch_norm_forward(
             x,
