@@ -98,8 +98,8 @@ def masks(shape: tuple[int, int, int] = (6, 4, 4), p: float = 0.5, seed: int = 0
     >>> [ax.get_title() for ax in pictures.masks().axes]
     ['dropout: elements', 'dropout2d: channels', 'dropout_rows: rows']
     """
-    C, H, W = shape = per_axis(shape, 3, "shape", 1)
-    x = np.ones(shape, np.float32)
+    C, H, W = per_axis(shape, 3, "shape", 1)
+    x = np.ones((C, H, W), np.float32)
     kept = {
         "dropout: elements": dropout(x, p, seed=seed) > 0,
         "dropout2d: channels": dropout2d(x, p, seed=seed) > 0,
