@@ -1,5 +1,6 @@
 """Layers: their gradients by finite differences, hooks, modes, state dicts, and PyTorch's word for it."""
 
+import inspect
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,7 +23,7 @@ from convkit.layers import (
     Module,
     Parameter,
     ReLU,
-    RMSProp,
+    RMSprop,
     Sequential,
     cross_entropy,
     mse_loss,
@@ -110,6 +111,13 @@ def test_dropout_backward_uses_the_mask_of_its_forward_pass():
     assert_bits(layer.backward(x), x)
 
 
+def test_dropout_in_evaluation_draws_nothing():
+    x = np.ones((4, 4), np.float32)
+    undisturbed, evaluated = Dropout(0.5, rng=0), Dropout(0.5, rng=0)
+    evaluated.eval()(x)
+    assert_bits(evaluated.train()(x), undisturbed(x))
+
+
 def test_gradients_add_up_until_they_are_zeroed():
     layer = Linear(3, 2, rng=0)
     x = np.ones((1, 3), np.float32)
@@ -126,6 +134,22 @@ def test_mse_loss_gradient():
     y, target, direction = rng.standard_normal((3, 4, 5))
     measured = slope(lambda: mse_loss(y, target)[0], y, direction)
     assert abs((mse_loss(y, target)[1] * direction).sum() - measured) < 1e-8
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_mse_loss_of_whole_numbers_is_that_of_floats(dtype):
+    y, target = np.array([1, 0, 1], dtype), np.array([0, 1, 1], dtype)
+    loss, grad = mse_loss(y, target)
+    expected, expected_grad = mse_loss(y.astype(np.float64), target.astype(np.float64))
+    assert loss == expected
+    assert_bits(grad, expected_grad)
+
+
+def test_flatten_of_no_images():
+    layer = Flatten()
+    y = layer(np.zeros((0, 2, 3)))
+    assert_bits(y, np.zeros((0, 6)))
+    assert_bits(layer.backward(y), np.zeros((0, 2, 3)))
 
 
 # --- hooks and modes ---------------------------------------------------------------------------
@@ -218,25 +242,71 @@ def test_layers_of_ones_own_are_found():
     [
         (lambda: Conv2d(3, 8, 3, groups=2), r"groups must divide .*: 2, 3, 8"),
         (lambda: Conv2d(3, 8, 0), "kernel_size"),
+        (lambda: Conv2d(0, 1, 3), "in_channels must be at least 1, got 0"),
+        (lambda: Conv2d(1, 0, 3), "out_channels must be at least 1, got 0"),
+        (lambda: Conv2d(1, 1, 3, groups=0), "groups must be at least 1, got 0"),
+        (lambda: Linear(0, 1), "in_features must be at least 1, got 0"),
+        (lambda: Linear(1, 0), "out_features must be at least 1, got 0"),
+        (lambda: BatchNorm2d(0), "num_features must be at least 1, got 0"),
+        (lambda: Flatten(2), "Flatten has start_dim=1 and end_dim=-1 only, got 2 and -1"),
+        (lambda: ReLU(True), "inplace must be False, got True"),
+        (lambda: Dropout(0.5, True), "inplace must be False, got True"),
         (lambda: Dropout(1.5), r"p must be in \[0, 1\], got 1.5"),
         (lambda: Linear(2, 2)(np.zeros(2)), r"two axes, got shape \(2,\)"),
-        (lambda: BatchNorm1d(2)(np.zeros((2, 2, 2, 2))), r"BatchNorm1d.*\(2, 2, 2, 2\)"),
-        (lambda: BatchNorm2d(2)(np.zeros((2, 2))), r"BatchNorm2d.*\(2, 2\)"),
+        (
+            lambda: BatchNorm1d(2)(np.zeros((2, 2, 2, 2))),
+            r"BatchNorm1d's x must have 2 or 3 axes.*\(2, 2, 2, 2\)",
+        ),
+        (lambda: BatchNorm2d(2)(np.zeros((2, 2))), r"BatchNorm2d's x must have 4 axes.*\(2, 2\)"),
+        (lambda: BatchNorm2d(3)(np.zeros((2, 5, 2, 2))), r"num_features = 3 .* shape \(2, 5, 2, 2\)"),
         (
             lambda: cross_entropy(np.zeros((2, 3)), np.array([0, 3])),
             r"labels must be in \[0, 3\), got 0 to 3",
         ),
         (lambda: cross_entropy(np.zeros((2, 3)), np.array([0.0, 1.0])), "N ints"),
         (lambda: mse_loss(np.zeros(2), np.zeros((2, 1))), r"\(2,\) and \(2, 1\)"),
+        (lambda: mse_loss(np.zeros((0, 2)), np.zeros((0, 2))), r"y must not be empty.*\(0, 2\)"),
+        (lambda: cross_entropy(np.zeros((0, 2)), np.zeros(0, int)), r"logits must not be empty.*\(0, 2\)"),
         (lambda: SGD([], 0.1), "parameters must not be empty"),
         (lambda: SGD(Linear(1, 1).parameters(), -1), "lr must be at least 0, got -1"),
         (lambda: SGD(Linear(1, 1).parameters(), 1, momentum=1), r"momentum must be in \[0, 1\), got 1"),
         (lambda: Adam(Linear(1, 1).parameters(), betas=(0.9, 2)), r"betas must be in \[0, 1\), got 2"),
+        (lambda: Adam(Linear(1, 1).parameters(), betas=(0.9,)), r"betas must be two numbers, got \(0.9,\)"),
+        (lambda: Adam(Linear(1, 1).parameters(), eps=-1), "eps must be at least 0, got -1"),
+        (lambda: RMSprop(Linear(1, 1).parameters(), eps=-1), "eps must be at least 0, got -1"),
     ],
 )
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Conv2d(1.0, 1, 3), "in_channels must be an int, got 1.0"),
+        (lambda: Linear(1.5, 1), "in_features must be an int, got 1.5"),
+        (lambda: Conv2d(1, 1, 3, dtype=int), "dtype must be float32 or float64, got <class 'int'>"),
+        (lambda: Linear(1, 1, dtype=int), "dtype must be float32 or float64, got <class 'int'>"),
+        (lambda: BatchNorm2d(1, dtype="int8"), "dtype must be float32 or float64, got 'int8'"),
+        (lambda: Dropout("a"), "p must be a number, got 'a'"),
+        (lambda: Sequential([ReLU()]), r"one by one, got \[ReLU\(\)\]"),
+        (lambda: Linear(2, 1)([[1, 2]]), "Linear's x must be an array, got list"),
+        (lambda: SGD([np.zeros(1)], 0.1), r"net.parameters\(\) yields, got ndarray"),
+        (lambda: SGD(Linear(1, 1), 0.1), r"net.parameters\(\) yields, got Linear"),
+        (lambda: SGD(Sequential(ReLU()), 0.1), r"net.parameters\(\) yields, got Sequential"),
+        (lambda: SGD(Linear(1, 1).parameters(), "a"), "lr must be a number, got 'a'"),
+    ],
+)
+def test_bad_types(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_slices_of_a_network_are_networks():
+    net = Sequential(Flatten(), ReLU())
+    assert repr(net[:1]) == repr(Sequential(Flatten()))
+    assert net[1:][0] is net[-1]
 
 
 def test_backward_before_forward():
@@ -247,7 +317,7 @@ def test_backward_before_forward():
 # --- optimizers --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [SGD, lambda p, lr: SGD(p, lr, 0.9), RMSProp, Adam])
+@pytest.mark.parametrize("make", [SGD, lambda p, lr: SGD(p, lr, 0.9), RMSprop, Adam])
 def test_optimizers_find_the_minimum_of_a_bowl(make):
     w = Parameter(np.array([3.0, -2.0]))
     optimizer = make([w], 0.01)
@@ -284,13 +354,34 @@ def test_prints_as_pytorch_does():
     assert repr(mine) == repr(theirs)
 
 
-@pytest.mark.parametrize("name", ["SGD", "momentum", "RMSProp", "Adam"])
+@pytest.mark.parametrize("name", [*vars(ours), "SGD", "RMSprop", "Adam"])
+def test_arguments_stand_where_pytorch_has_them(name):
+    torch = pytest.importorskip("torch")
+    theirs = getattr(torch.nn if name in vars(ours) else torch.optim, name)
+    places = []
+    for kind in getattr(layers, name), theirs:
+        parameters = inspect.signature(kind).parameters.values()
+        places.append([p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD])
+    skip = places[0][:1] == ["parameters"]  # params
+    assert places[0][skip:] == places[1][skip : len(places[0])]
+
+
+@pytest.mark.parametrize("kind", ["Conv2d", "AvgPool2d", "MaxPool2d"])
+def test_numpy_integers_print_as_ints(kind):
+    layer, channels = getattr(layers, kind), (1, 1) if kind == "Conv2d" else ()
+    three, one = np.int64(3), np.int64(1)
+    for convert in (lambda n: n), lambda n: (n, n):
+        expected = layer(*channels, convert(3), padding=convert(1))
+        assert repr(layer(*channels, convert(three), padding=convert(one))) == repr(expected)
+
+
+@pytest.mark.parametrize("name", ["SGD", "momentum", "RMSprop", "Adam"])
 def test_trains_as_pytorch_does(name):
     torch, theirs, mine = pair()
     makers = {
         "SGD": (lambda p: torch.optim.SGD(p, 0.1), lambda p: SGD(p, 0.1)),
         "momentum": (lambda p: torch.optim.SGD(p, 0.1, 0.9), lambda p: SGD(p, 0.1, 0.9)),
-        "RMSProp": (lambda p: torch.optim.RMSprop(p, 0.01), lambda p: RMSProp(p, 0.01)),
+        "RMSprop": (lambda p: torch.optim.RMSprop(p, 0.01), lambda p: RMSprop(p, 0.01)),
         "Adam": (lambda p: torch.optim.Adam(p, 0.01), lambda p: Adam(p, 0.01)),
     }
     their_optimizer, my_optimizer = (
@@ -317,10 +408,10 @@ def test_trains_as_pytorch_does(name):
 
 def test_optimizers_and_hooks_print_what_they_are():
     net = layers.Linear(2, 3)
-    texts = [repr(of(net.parameters())) for of in (lambda p: layers.SGD(p, 0.1), layers.RMSProp, layers.Adam)]
+    texts = [repr(of(net.parameters())) for of in (lambda p: layers.SGD(p, 0.1), layers.RMSprop, layers.Adam)]
     assert texts == [
         "SGD(lr=0.1, momentum=0.0), numbers: 9, steps: 0",
-        "RMSProp(lr=0.01, alpha=0.99, eps=1e-08), numbers: 9, steps: 0",
+        "RMSprop(lr=0.01, alpha=0.99, eps=1e-08), numbers: 9, steps: 0",
         "Adam(lr=0.001, betas=(0.9, 0.999), eps=1e-08), numbers: 9, steps: 0",
     ]
 

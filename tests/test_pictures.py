@@ -255,3 +255,23 @@ def test_a_result_beyond_the_image_s_greys_has_colours():
 def test_running_averages_are_of_one_channel():
     with pytest.raises(ValueError, match="one channel"):
         pictures.running_averages([np.zeros((4, 3))])
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: pictures.numbers(np.zeros((2, 2, 2))), r"values must have shape \(H, W\).*\(2, 2, 2\)"),
+        (lambda: pictures.numbers(np.zeros((0, 2))), r"values must have shape .*\(0, 2\)"),
+        (lambda: pictures.columns(np.zeros(3)), r"values must have shape .*\(3,\)"),
+        (lambda: pictures.mask(np.zeros(3)), r"kept must have shape .*\(3,\)"),
+        (lambda: pictures.padded(np.zeros(3), 1), r"x must have shape .*\(3,\)"),
+        (lambda: pictures.gallery(np.zeros((2, 2, 3)), {}), r"image must have shape .*\(2, 2, 3\)"),
+        (lambda: pictures.gallery(np.eye(4), {"a": np.zeros(3)}), r"kernels\['a'\] must have .*\(3,\)"),
+        (lambda: pictures.masks((2, 3)), r"shape must be an int or 3 ints, got \(2, 3\)"),
+        (lambda: pictures.before_after(np.zeros(3)), r"x must have shape \(N, C\).*\(3,\)"),
+        (lambda: pictures.running_averages([]), "batches must not be empty"),
+    ],
+)
+def test_wrong_shapes_are_named(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()

@@ -1,8 +1,9 @@
 """A handful of layers, enough to train a small convolutional network with convkit's kernels alone.
 
-Names, arguments, initial weights, printed forms and state dicts are PyTorch's, so that a network
-reads the same in both. There is no automatic differentiation: every layer has a ``backward``, which says
-what the chain rule makes of the gradient that it is given::
+Names, initial weights, printed forms and state dicts are PyTorch's, so that a network reads the same in
+both. Arguments stand where PyTorch has them as far as the two lists agree; those beyond are given by name.
+There is no automatic differentiation: every layer has a ``backward``, which says what the chain rule makes
+of the gradient that it is given::
 
     from convkit.layers import SGD, AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Sequential
     from convkit.layers import cross_entropy
@@ -21,7 +22,7 @@ what the chain rule makes of the gradient that it is given::
 from .layers import AvgPool2d, BatchNorm1d, BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from .losses import cross_entropy, mse_loss
 from .module import Hook, Module, Parameter, RemovableHook, Sequential
-from .optimizers import SGD, Adam, Optimizer, RMSProp, weighted_average
+from .optimizers import SGD, Adam, Optimizer, RMSprop, weighted_average
 
 __all__ = [
     "SGD",
@@ -38,7 +39,7 @@ __all__ = [
     "Module",
     "Optimizer",
     "Parameter",
-    "RMSProp",
+    "RMSprop",
     "ReLU",
     "RemovableHook",
     "Sequential",

@@ -5,13 +5,16 @@ All arithmetic is in the functions; a layer adds the state that they leave to th
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ..arrays import fraction
+from ..border import FLOATS
 from ..conv import conv2d, conv2d_backward
 from ..dropout import dropout, dropout_backward
-from ..geometry import per_axis
+from ..geometry import option, per_axis, whole
 from ..max_pooling import max_pool2d, max_pool2d_backward
 from ..normalization import batch_norm_backward, batch_norm_forward
 from ..pooling import avg_pool2d, avg_pool2d_backward
@@ -35,7 +38,13 @@ __all__ = [
 def _uniform(shape: tuple[int, ...], fan_in: int, rng: Any, dtype: Any) -> Parameter:
     """Return PyTorch's initial weights: uniform between -1/sqrt(fan_in) and 1/sqrt(fan_in)."""
     bound = fan_in**-0.5
-    return Parameter(np.random.default_rng(rng).uniform(-bound, bound, shape).astype(dtype))
+    return Parameter(np.random.default_rng(rng).uniform(-bound, bound, shape).astype(_float(dtype)))
+
+
+def _float(dtype: Any) -> np.dtype:
+    if np.dtype(dtype) not in FLOATS:
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+    return np.dtype(dtype)
 
 
 class Conv2d(Module):
@@ -75,8 +84,13 @@ class Conv2d(Module):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__()
-        kernel = per_axis(kernel_size, 2, "kernel_size", 1)
-        if groups < 1 or in_channels % groups or out_channels % groups:
+        kernel, padding = per_axis(kernel_size, 2, "kernel_size", 1), option(padding, "padding")
+        in_channels, out_channels = (
+            whole(in_channels, "in_channels", 1),
+            whole(out_channels, "out_channels", 1),
+        )
+        groups = whole(groups, "groups", 1)
+        if in_channels % groups or out_channels % groups:
             raise ValueError(
                 f"groups must divide in_channels and out_channels: {groups}, {in_channels}, {out_channels}"
             )
@@ -118,6 +132,17 @@ class Linear(Module):
 
     It runs as what it is, a 1x1 convolution of N images of a single pixel.
 
+    Parameters
+    ----------
+    in_features, out_features : int
+        Numbers in a row of x and of y.
+    bias : bool, optional
+        Whether each output adds a number of its own.
+    rng : numpy.random.Generator or int, optional
+        Draws the initial weights; an int seeds a new one.
+    dtype : dtype, optional
+        float32 or float64.
+
     >>> Linear(4, 2, rng=0)(np.zeros((3, 4), np.float32)).shape
     (3, 2)
     """
@@ -132,6 +157,10 @@ class Linear(Module):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__()
+        in_features, out_features = (
+            whole(in_features, "in_features", 1),
+            whole(out_features, "out_features", 1),
+        )
         self.in_features, self.out_features = in_features, out_features
         rng = np.random.default_rng(rng)
         self.weight = _uniform((out_features, in_features), in_features, rng, dtype)
@@ -194,11 +223,12 @@ class BatchNorm2d(Module):
         eps: float = 1e-5,
         momentum: float | None = 0.1,
         affine: bool = True,
-        bias: bool = True,
         *,
+        bias: bool = True,
         dtype: Any = np.float32,
     ) -> None:
         super().__init__()
+        num_features, dtype = whole(num_features, "num_features", 1), _float(dtype)
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.weight = Parameter(np.ones(num_features, dtype)) if affine else None
         self.bias = Parameter(np.zeros(num_features, dtype)) if affine and bias else None
@@ -206,8 +236,11 @@ class BatchNorm2d(Module):
         self.num_batches_tracked = 0
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        if x.ndim not in self.axes:
-            raise ValueError(f"{type(self).__name__}'s x must have {self.axes} axes, got shape {x.shape}")
+        if x.ndim not in self.axes or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}'s x must have {' or '.join(map(str, self.axes))} axes, "
+                f"the second of num_features = {self.num_features} channels, got shape {x.shape}"
+            )
         self.num_batches_tracked += self.training
         y, mean, invstd = batch_norm_forward(
             x,
@@ -246,7 +279,12 @@ class BatchNorm2d(Module):
 
 
 class BatchNorm1d(BatchNorm2d):
-    """Batch normalisation of (N, C) or (N, C, L); all else as in :class:`BatchNorm2d`.
+    """Batch normalisation of (N, C) or (N, C, L): :func:`convkit.batch_norm`.
+
+    Parameters
+    ----------
+    num_features, eps, momentum, affine, bias, dtype
+        As in :class:`BatchNorm2d`.
 
     >>> BatchNorm1d(1)(np.array([[1.0], [3.0]], np.float32)).round(3).tolist()
     [[-1.0], [1.0]]
@@ -261,9 +299,18 @@ class BatchNorm1d(BatchNorm2d):
 class ReLU(Module):
     """max(x, 0); its gradient is passed on where x was positive.
 
+    Parameters
+    ----------
+    inplace : bool, optional
+        False: x is never changed.
+
     >>> ReLU()(np.array([-1.0, 2.0]))
     array([0., 2.])
     """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        _not_in_place(inplace)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         self._saved = x > 0
@@ -273,8 +320,18 @@ class ReLU(Module):
         return np.where(self.saved(), grad_y, grad_y.dtype.type(0))
 
 
+def _not_in_place(inplace: bool) -> None:
+    if inplace:
+        raise ValueError(f"inplace must be False, got {inplace!r}: the layer before needs its output")
+
+
 class AvgPool2d(Module):
-    """Average pooling: :func:`convkit.avg_pool2d`, with its arguments.
+    """Average pooling: :func:`convkit.avg_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        As in :func:`convkit.avg_pool2d`; without a `stride` windows stand side by side.
 
     >>> AvgPool2d(2)(np.arange(4.0).reshape(1, 1, 2, 2)).item()
     1.5
@@ -291,9 +348,9 @@ class AvgPool2d(Module):
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
-            "kernel_size": kernel_size,
-            "stride": kernel_size if stride is None else stride,
-            "padding": padding,
+            "kernel_size": option(kernel_size, "kernel_size"),
+            "stride": option(kernel_size if stride is None else stride, "stride"),
+            "padding": option(padding, "padding"),
             "ceil_mode": ceil_mode,
             "count_include_pad": count_include_pad,
             "divisor_override": divisor_override,
@@ -311,7 +368,12 @@ class AvgPool2d(Module):
 
 
 class MaxPool2d(Module):
-    """Max pooling: :func:`convkit.max_pool2d`, with its arguments.
+    """Max pooling: :func:`convkit.max_pool2d`.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation, ceil_mode
+        As in :func:`convkit.max_pool2d`; without a `stride` windows stand side by side.
 
     >>> MaxPool2d(2)(np.arange(4.0).reshape(1, 1, 2, 2)).item()
     3.0
@@ -323,14 +385,15 @@ class MaxPool2d(Module):
         stride: int | tuple[int, int] | None = None,
         padding: int | tuple[int, int] = 0,
         dilation: int | tuple[int, int] = 1,
+        *,
         ceil_mode: bool = False,
     ) -> None:
         super().__init__()
         self.options: dict[str, Any] = {
-            "kernel_size": kernel_size,
-            "stride": kernel_size if stride is None else stride,
-            "padding": padding,
-            "dilation": dilation,
+            "kernel_size": option(kernel_size, "kernel_size"),
+            "stride": option(kernel_size if stride is None else stride, "stride"),
+            "padding": option(padding, "padding"),
+            "dilation": option(dilation, "dilation"),
             "ceil_mode": ceil_mode,
         }
 
@@ -354,6 +417,8 @@ class Dropout(Module):
     ----------
     p : float, optional
         The probability that an element is dropped.
+    inplace : bool, optional
+        False: x is never changed.
     rng : numpy.random.Generator or int, optional
         Draws a new seed at every forward pass, and so a new mask.
 
@@ -362,14 +427,13 @@ class Dropout(Module):
     (True, [1.0, 1.0, 1.0])
     """
 
-    def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"p must be in [0, 1], got {p}")
-        self.p, self.rng = p, np.random.default_rng(rng)
+        _not_in_place(inplace)
+        self.p, self.rng = fraction(p, "p"), np.random.default_rng(rng)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        seed = int(self.rng.integers(2**63))
+        seed = int(self.rng.integers(2**63)) if self.training else 0
         self._saved = seed, self.training
         return dropout(x, self.p, self.training, seed=seed)
 
@@ -384,13 +448,25 @@ class Dropout(Module):
 class Flatten(Module):
     """(N, C, H, W) to (N, C*H*W): no arithmetic at all.
 
+    Parameters
+    ----------
+    start_dim, end_dim : int, optional
+        The axes that become one: 1 and -1, all but the first.
+
     >>> Flatten()(np.zeros((2, 3, 4, 5))).shape
     (2, 60)
     """
 
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        super().__init__()
+        if (start_dim, end_dim) != (1, -1):
+            raise ValueError(
+                f"Flatten has start_dim=1 and end_dim=-1 only, got {start_dim!r} and {end_dim!r}"
+            )
+
     def forward(self, x: np.ndarray) -> np.ndarray:
         self._saved = x.shape
-        return x.reshape(len(x), -1)
+        return x.reshape(*x.shape[:1], prod(x.shape[1:]))  # -1 cannot be told from an empty array
 
     def backward(self, grad_y: np.ndarray) -> np.ndarray:
         return grad_y.reshape(self.saved())

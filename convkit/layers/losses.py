@@ -33,6 +33,8 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
         )
     if labels.size and not (labels.min() >= 0 and labels.max() < logits.shape[1]):
         raise ValueError(f"labels must be in [0, {logits.shape[1]}), got {labels.min()} to {labels.max()}")
+    if not labels.size:
+        raise ValueError(f"logits must not be empty: there is no mean of nothing, got {logits.shape}")
     rows = np.arange(len(labels))
     shifted = logits - logits.max(axis=1, keepdims=True)  # changes nothing but the overflow
     exponentials = np.exp(shifted)
@@ -44,7 +46,7 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> tuple[float, np.nda
 
 
 def mse_loss(y: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return the mean of (y - target)**2, and its gradient for y.
+    """Return the mean of (y - target)**2, and its gradient for y; of whole numbers, both in float64.
 
     Examples
     --------
@@ -56,5 +58,7 @@ def mse_loss(y: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
     y, target = np.asarray(y), np.asarray(target)
     if y.shape != target.shape:
         raise ValueError(f"y and target must have one shape, got {y.shape} and {target.shape}")
-    difference = y - target
-    return float(np.mean(difference**2, dtype=np.float64)), difference * y.dtype.type(2 / y.size)
+    if not y.size:
+        raise ValueError(f"y must not be empty: there is no mean of nothing, got {y.shape}")
+    difference = (y if y.dtype.kind == "f" else y.astype(np.float64)) - target
+    return float(np.mean(difference**2, dtype=np.float64)), difference * difference.dtype.type(2 / y.size)

@@ -69,6 +69,8 @@ class Module:
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Run :meth:`forward`, then the hooks in the order of their registration."""
+        if not hasattr(x, "shape"):
+            raise TypeError(f"{type(self).__name__}'s x must be an array, got {type(x).__name__}")
         y = self.forward(x)
         for hook in tuple(self._hooks.values()):
             changed = hook(self, (x,), y)
@@ -229,14 +231,17 @@ class Sequential(Module):
 
     def __init__(self, *layers: Module) -> None:
         super().__init__()
+        for layer in layers:
+            if not isinstance(layer, Module):
+                raise TypeError(f"layers must be layers one by one, got {layer!r:.60}")
         self.layers = list(layers)
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield each layer with its number as its name."""
         yield from ((str(number), layer) for number, layer in enumerate(self.layers))
 
-    def __getitem__(self, index: int) -> Module:
-        return self.layers[index]
+    def __getitem__(self, index: int | slice) -> Module:
+        return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def __len__(self) -> int:
         return len(self.layers)

@@ -6,7 +6,7 @@ in deep learning:
 
 - BatchNorm averages the statistics of batches so, for use in evaluation. Its `momentum` is the weight of
   the **new** value (0.1: a window of about ten batches).
-- Optimizers average gradients (momentum), their squares (RMSProp), or both (Adam). Their `momentum`,
+- Optimizers average gradients (momentum), their squares (RMSprop), or both (Adam). Their `momentum`,
   `alpha` and `betas` are what the **old** average keeps (0.9: the same window).
 
 So 0.1 in one and 0.9 in the other are the same average, and "momentum" means opposite things.
@@ -18,9 +18,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..arrays import number
 from .module import Parameter
 
-__all__ = ["SGD", "Adam", "Optimizer", "RMSProp", "weighted_average"]
+__all__ = ["SGD", "Adam", "Optimizer", "RMSprop", "weighted_average"]
 
 
 def weighted_average(average: np.ndarray, new: np.ndarray, weight: float) -> None:
@@ -56,16 +57,20 @@ class Optimizer:
 
     Raises
     ------
+    TypeError
+        If something else stands where parameters or numbers are meant.
     ValueError
         If there are no parameters, or a number is out of its range.
     """
 
     def __init__(self, parameters: Iterable[Parameter], lr: float) -> None:
-        self.parameters, self.lr = list(parameters), lr
+        self.parameters = list(parameters) if isinstance(parameters, Iterable) else [parameters]
+        self.lr = _at_least_0(lr, "lr")
         if not self.parameters:
             raise ValueError("parameters must not be empty")
-        if not lr >= 0:
-            raise ValueError(f"lr must be at least 0, got {lr}")
+        for p in self.parameters:
+            if not isinstance(p, Parameter):
+                raise TypeError(f"parameters must be what net.parameters() yields, got {type(p).__name__}")
         self.steps = 0
 
     def _averages(self) -> list[np.ndarray]:
@@ -79,9 +84,9 @@ class Optimizer:
     def step(self) -> None:
         """Change each parameter that has a gradient, in place."""
         self.steps += 1
-        for number, p in enumerate(self.parameters):
+        for i, p in enumerate(self.parameters):
             if p.grad is not None:
-                p.data -= self.change(number, p.grad).astype(p.data.dtype, copy=False)
+                p.data -= self.change(i, p.grad).astype(p.data.dtype, copy=False)
 
     options: tuple[str, ...] = ()  # what is set besides lr
 
@@ -141,7 +146,7 @@ class SGD(Optimizer):
         return self.lr / new * self.average[number]
 
 
-class RMSProp(Optimizer):
+class RMSprop(Optimizer):
     """Steps in units of the gradient's usual size: its root mean square, averaged over recent steps.
 
     Parameters
@@ -156,9 +161,9 @@ class RMSProp(Optimizer):
     Examples
     --------
     >>> import numpy as np
-    >>> from convkit.layers import RMSProp, Parameter
+    >>> from convkit.layers import RMSprop, Parameter
     >>> w = Parameter(np.array([1.0, 1.0]))
-    >>> optimizer = RMSProp([w], lr=0.1)
+    >>> optimizer = RMSprop([w], lr=0.1)
     >>> w.grad = np.array([1.0, 100.0])        # the first step is as long for both
     >>> optimizer.step()
     >>> w.data.round(6)
@@ -171,7 +176,7 @@ class RMSProp(Optimizer):
         self, parameters: Iterable[Parameter], lr: float = 0.01, alpha: float = 0.99, eps: float = 1e-8
     ) -> None:
         super().__init__(parameters, lr)
-        self.alpha, self.eps = _share(alpha, "alpha"), eps
+        self.alpha, self.eps = _share(alpha, "alpha"), _at_least_0(eps, "eps")
         self.square = self._averages()
 
     def change(self, number: int, grad: np.ndarray) -> np.ndarray:
@@ -219,7 +224,9 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        self.betas, self.eps = tuple(_share(b, "betas") for b in betas), eps
+        if len(betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {betas}")
+        self.betas, self.eps = tuple(_share(b, "betas") for b in betas), _at_least_0(eps, "eps")
         self.average, self.square = self._averages(), self._averages()
 
     def change(self, number: int, grad: np.ndarray) -> np.ndarray:
@@ -233,6 +240,12 @@ class Adam(Optimizer):
 
 
 def _share(value: float, name: str) -> float:
-    if not 0 <= value < 1:
+    if not 0 <= number(value, name) < 1:
         raise ValueError(f"{name} must be in [0, 1), got {value}")
+    return value
+
+
+def _at_least_0(value: float, name: str) -> float:
+    if not number(value, name) >= 0:
+        raise ValueError(f"{name} must be at least 0, got {value}")
     return value

@@ -14,9 +14,17 @@ from ...padding import pad
 from ..ledger import given
 from ..style import COLOURS, FONT_SIZE, INK, LINES, bare, new_axes, pale, shade, text_on
 
-__all__ = ["cell", "columns", "fit", "grid_limits", "mask", "numbers", "padded", "short"]
+__all__ = ["cell", "columns", "fit", "grid_limits", "mask", "numbers", "padded", "plane_of", "short"]
 
 WIDE = 0.64 * FONT_SIZE / (0.9 * 72)  # inches that a character takes, and some room for it
+
+
+def plane_of(values: np.ndarray, name: str) -> np.ndarray:
+    """Return `values` as an array, if it has rows, columns and something in them."""
+    values = np.asarray(values)
+    if values.ndim != 2 or not values.size:
+        raise ValueError(f"{name} must have shape (H, W), each at least 1, got {values.shape}")
+    return values
 
 
 def numbers(
@@ -46,7 +54,7 @@ def numbers(
     >>> [text.get_text() for text in pictures.numbers([[1.0, -0.12345], [12345, 158.25]]).texts]
     ['1', '-0.12', '12345', '158']
     """
-    values = np.asarray(values)
+    values = plane_of(values, "values")
     height, width = values.shape
     ax = new_axes(size * width + 0.1, size * height + 0.1) if ax is None else ax
     limit = float(np.abs(values).max())
@@ -104,7 +112,7 @@ def columns(values: np.ndarray, ax: Axes | None = None) -> Axes:
     >>> [text.get_text() for text in pictures.columns([[1, 2], [3, 4]]).texts]
     ['1', '2', '3', '4', 'a', 'b']
     """
-    values = np.asarray(values)
+    values = plane_of(values, "values")
     height, width = values.shape
     longest = max(len(short(value)) for value in values.ravel())
     side = 0.34 if ax is not None else max(0.34, longest * WIDE)
@@ -129,7 +137,7 @@ def mask(kept: np.ndarray, ax: Axes | None = None, *, xlabel: str = "", ylabel: 
     >>> len(ax.patches), len(ax.collections[0].get_segments())        # two cells, one cross
     (2, 2)
     """
-    kept = np.asarray(kept)
+    kept = plane_of(kept, "kept")
     height, width = kept.shape
     ax = new_axes(0.155 * width + 0.3, 0.155 * height + 0.3) if ax is None else ax
     crosses = []
@@ -166,7 +174,7 @@ def padded(
     ['3', '(1,1)', '2', '(1,0)']
     """
     (x,) = given(x=x)
-    H, W = x.shape
+    H, W = plane_of(x, "x").shape
     ph, pw = per_axis(padding, 2, "padding")
     y = pad(x, (pw, pw, ph, ph), mode)
     rows, columns = (

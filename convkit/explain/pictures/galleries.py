@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from ...conv import conv2d
 from ...dropout import dropout, dropout2d, dropout_rows
+from ...geometry import per_axis
 from ..style import FONT_SIZE, INK, bare
-from .cells import mask, numbers
+from .cells import mask, numbers, plane_of
 from .images import grey, signed
 
 __all__ = ["gallery", "masks"]
@@ -46,11 +47,12 @@ def gallery(image: np.ndarray, kernels: Mapping[str, np.ndarray], columns: int =
     >>> [ax.get_title() for ax in figure.axes if ax.get_title()]
     ['image', 'blur', 'edge']
     """
-    image = np.ascontiguousarray(image, dtype=np.float64)
+    image = np.ascontiguousarray(plane_of(image, "image"), dtype=np.float64)
     H, W = image.shape
     shown: list[tuple[str, np.ndarray | None, np.ndarray]] = [("image", None, grey(image))]
     for name, kernel in kernels.items():
-        (KH, KW), w = kernel.shape, np.asarray(kernel, dtype=np.float64)
+        w = plane_of(kernel, f"kernels[{name!r}]").astype(np.float64)
+        KH, KW = w.shape
         padding = [((KH - 1) // 2, KH // 2), ((KW - 1) // 2, KW // 2)]
         y = conv2d(image[None], w[None, None], padding=padding, padding_mode="replicate")[0]
         low, high = float(image.min()), float(image.max())
@@ -96,8 +98,8 @@ def masks(shape: tuple[int, int, int] = (6, 4, 4), p: float = 0.5, seed: int = 0
     >>> [ax.get_title() for ax in pictures.masks().axes]
     ['dropout: elements', 'dropout2d: channels', 'dropout_rows: rows']
     """
-    C, H, W = shape
-    x = np.ones(shape, np.float32)
+    C, H, W = per_axis(shape, 3, "shape", 1)
+    x = np.ones((C, H, W), np.float32)
     kept = {
         "dropout: elements": dropout(x, p, seed=seed) > 0,
         "dropout2d: channels": dropout2d(x, p, seed=seed) > 0,

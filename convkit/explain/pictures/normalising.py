@@ -34,6 +34,8 @@ def before_after(x: np.ndarray, weight: np.ndarray | None = None, bias: np.ndarr
     ['before', 'after']
     """
     x, weight, bias = given(x=x, weight=weight, bias=bias)
+    if x.ndim < 2:
+        raise ValueError(f"x must have shape (N, C) or (N, C, ...), got {x.shape}")
     C = x.shape[1]
     if C > 4:
         raise ValueError(f"x must have at most four channels to be told apart, got {C}")
@@ -63,7 +65,7 @@ def running_averages(batches: Sequence[np.ndarray], momentum: float | None = 0.1
     Raises
     ------
     ValueError
-        If a batch has more channels than one.
+        If there are no batches, or one has more channels than one.
 
     Examples
     --------
@@ -85,6 +87,8 @@ def running_averages(batches: Sequence[np.ndarray], momentum: float | None = 0.1
         batch_norm(batch, mean, var, training=True, momentum=momentum, num_batches_tracked=number)
         running.append((mean[0], var[0]))
         seen.append((batch.mean(), batch.var(ddof=1)))
+    if not seen:
+        raise ValueError("batches must not be empty")
     figure = Figure(figsize=(8.2, 2.9), layout="constrained")
     for ax, name, averages, dots in zip(
         figure.subplots(1, 2), ("mean", "variance"), np.transpose(running), np.transpose(seen), strict=True
