@@ -272,6 +272,7 @@ def test_layers_of_ones_own_are_found():
         (lambda: SGD(Linear(1, 1).parameters(), 1, momentum=1), r"momentum must be in \[0, 1\), got 1"),
         (lambda: Adam(Linear(1, 1).parameters(), betas=(0.9, 2)), r"betas must be in \[0, 1\), got 2"),
         (lambda: Adam(Linear(1, 1).parameters(), betas=(0.9,)), r"betas must be two numbers, got \(0.9,\)"),
+        (lambda: Adam(Linear(1, 1).parameters(), betas=0.9), "betas must be two numbers, got 0.9"),
         (lambda: Adam(Linear(1, 1).parameters(), eps=-1), "eps must be at least 0, got -1"),
         (lambda: RMSprop(Linear(1, 1).parameters(), eps=-1), "eps must be at least 0, got -1"),
     ],
@@ -352,6 +353,7 @@ def pair():
 def test_prints_as_pytorch_does():
     _, theirs, mine = pair()
     assert repr(mine) == repr(theirs)
+    assert repr(Dropout(1)) == "Dropout(p=1, inplace=False)"
 
 
 @pytest.mark.parametrize("name", [*vars(ours), "SGD", "RMSprop", "Adam"])

@@ -430,7 +430,8 @@ class Dropout(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False, *, rng: Any = None) -> None:
         super().__init__()
         _not_in_place(inplace)
-        self.p, self.rng = fraction(p, "p"), np.random.default_rng(rng)
+        fraction(p, "p")
+        self.p, self.rng = p, np.random.default_rng(rng)
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         seed = int(self.rng.integers(2**63)) if self.training else 0

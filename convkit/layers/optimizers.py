@@ -224,7 +224,7 @@ class Adam(Optimizer):
         eps: float = 1e-8,
     ) -> None:
         super().__init__(parameters, lr)
-        if len(betas) != 2:
+        if np.shape(betas) != (2,):
             raise ValueError(f"betas must be two numbers, got {betas}")
         self.betas, self.eps = tuple(_share(b, "betas") for b in betas), _at_least_0(eps, "eps")
         self.average, self.square = self._averages(), self._averages()
