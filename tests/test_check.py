@@ -102,7 +102,9 @@ def test_results_of_a_broken_rule_are_put_down_to_it(case):
     record = Record(of)
     for j in range(len(of.cases)):
         foretold = of.predicted(j, wrong)
-        if foretold is None or foretold == {}:
+        if foretold == {} and rule.name == "one_pass_variance":  # its only trace: some numbers, no exception
+            record.observations.append(Observation(result={k: a + 1 for k, a in of.truths[j].items()}))
+        elif foretold is None or foretold == {}:
             record.observations.append(Observation(raised="ValueError", error=ValueError()))
         else:
             record.observations.append(Observation(result=dict(foretold)))

@@ -398,3 +398,27 @@ def test_a_coroutine_is_not_awaited_and_nobody_is_warned(recwarn):
 
     assert convkit.check(later, "conv2d").broken == ("nothing_returned",)
     assert not recwarn.list
+
+
+def no_float32(x, gamma, beta, eps=1e-5):
+    if x.dtype != np.float64:
+        raise TypeError("float64 only")
+    return convkit.batch_norm(x, None, None, gamma, beta, True, eps=eps)
+
+
+def no_large_mean(x, running_mean, running_var, training=False):
+    if abs(x.mean()) > 100:
+        raise ValueError("too large")
+    return convkit.batch_norm(x, running_mean, running_var, training=training)
+
+
+@pytest.mark.parametrize("function", [no_float32, no_large_mean])
+def test_what_raises_on_a_large_mean_has_not_lost_the_variance(function):
+    assert convkit.check(function, "batch_norm").broken == ("crashes",)
+
+
+def test_parameters_that_are_needed_have_x_s_dtype():
+    def norm(x, weight, bias):
+        return convkit.batch_norm(x, None, None, weight, bias, True)
+
+    assert convkit.check(norm, "batch_norm")

@@ -77,3 +77,11 @@ def test_pytorch_is_right(function):
     report = convkit.check(function)
     assert report, str(report)
     assert len(report.held) > len(report.unchecked)
+
+
+def test_weight_and_bias_may_be_needed():
+    def norm(x, gamma, beta, eps=1e-5):
+        return F.batch_norm(tensor(x), None, None, tensor(gamma), tensor(beta), True, 0.1, eps)
+
+    report = convkit.check(norm, "batch_norm")
+    assert report, str(report)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from .model import Operation, Rule, Wrong
+from .model import NUMBERS, Operation, Rule, Wrong
 from .record import Finding, Record, agree, found_at
 
 __all__ = ["Broken", "as_foretold", "changed", "each_matters", "explains", "findings", "telling_first"]
@@ -41,9 +41,10 @@ def explains(
     """Tell whether rules broken in these ways would have given all that was seen in some cases.
 
     A case of which they foretell nothing may raise, or return anything but the right result; but there
-    must not be many more of these than of wrong results that were foretold. An empty result proves
-    nothing unless it has the shape that was foretold. Nor does, where several rules are broken, that one of
-    them lets come out anything; and they are given up where the first few cases leave them without a word.
+    must not be many more of these than of wrong results that were foretold. Where they let come out
+    any numbers, one that raises proves nothing. Nor does an empty result, unless it has the shape that was
+    foretold, or, where several rules are broken, that one of them lets come out anything; and they are
+    given up where the first few cases leave them without a word.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def explains(
         Those of which one of these outputs is wrong.
     """
     operation = record.operation
-    foretold = garbage = silent = 0
+    foretold = garbage = silent = mute = 0
     for i in order:
         seen, tolerance = record.observations[i], operation.cases[i].tolerance
         expected = operation.predicted(i, *wrongs)
@@ -68,6 +69,7 @@ def explains(
             if expected is None and not seen.raised and i not in failing:
                 return False
             garbage += expected == {} and i in failing
+            mute += bool(seen.raised) and expected is not NUMBERS
             silent += expected is None and not seen.raised
         elif seen.raised:
             return False
@@ -83,7 +85,7 @@ def explains(
     if len(wrongs) > 1 and garbage > foretold:
         return False
     foretold += garbage
-    return SILENCE * foretold >= silent and (foretold > 0 or not failing)
+    return SILENCE * foretold >= silent and (foretold > 0 or (not failing and mute > 0))
 
 
 def as_foretold(got: np.ndarray, foretold: np.ndarray, tolerance: float) -> bool:

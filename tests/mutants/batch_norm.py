@@ -48,6 +48,8 @@ EDITS = [
     Edit("weight_bias_swapped", "axes = (0, *range(2, x.ndim))", "axes, weight, bias = (0, *range(2, x.ndim)), bias, weight"),
     Edit("one_pass_variance", "((x - mean.reshape(shape)) ** 2).sum(axis=axes) / M", "(x * x).mean(axis=axes) - mean * mean"),
     Edit("input_overwritten", "z = (x - mean.reshape(shape)) /", "x -= mean.reshape(shape)\n    z = x /"),
+    Edit("weight_s_sign_lost", "z * weight.reshape(shape)", "z * abs(weight).reshape(shape)"),
+    Edit("weight_s_sign_lost", "z * weight.reshape(shape)", "z * np.maximum(weight, 0).reshape(shape)"),
     Edit("old_statistics_kept_whole", "(1 - momentum) * running_mean + momentum * mean\n        running_var[:] = (1 - momentum) * running_var", "running_mean + momentum * mean\n        running_var[:] = running_var"),
     Edit("running_statistics_learned_in_evaluation", "mean, var = running_mean, running_var", "mean, var = running_mean.copy(), running_var.copy()\n        running_mean[:] = (1 - momentum) * running_mean + momentum * x.mean(axis=axes)\n        running_var[:] = (1 - momentum) * running_var + momentum * x.var(axis=axes, ddof=1)"),
 ]  # fmt: skip

@@ -31,6 +31,7 @@ EDITS = [
     Edit("variance_s_gradient_lost", "dz - first - second", "dz - first"),
     Edit("sums_for_means", "M = x.size // x.shape[1]", "M = 1"),
     Edit("training_s_terms_in_evaluation", "invstd * (dz - first - second) if training else invstd * dz", "invstd * (dz - first - second)"),
+    Edit("weight_s_sign_lost", "grad_y * weight.reshape(shape)", "grad_y * abs(weight).reshape(shape)"),
     Edit("weight_forgotten", "grad_y if weight is None else grad_y * weight.reshape(shape)", "grad_y"),
     Edit("invstd_forgotten", "invstd * (dz - first - second) if training else invstd * dz", "dz - first - second if training else dz"),
     Edit("grad_weight_not_normalised", "(grad_y * xhat).sum(axis=axes)\n", "(grad_y * x).sum(axis=axes)\n"),

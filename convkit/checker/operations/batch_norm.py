@@ -12,7 +12,9 @@ from .convolutions import scattered
 from .normalizations import (
     EPS,
     MOMENTUM,
+    WEIGHT_S_SIGN_LOST,
     along_the_width,
+    alternating,
     bias_multiplied,
     bias_subtracted,
     by_biased_statistics,
@@ -61,7 +63,7 @@ def cases() -> Iterator[Case]:
         C = shape[1]
         x = np.array([1.0, 3.0]).reshape(shape) if prod(shape) == 2 else scattered(*shape) / 2
         running_pair = {"running_mean": np.arange(C) + 0.5, "running_var": np.arange(C) + 4.0}
-        affine = {"weight": np.arange(C) + 2.0, "bias": 10.0 - 3 * np.arange(C)}
+        affine = {"weight": alternating(C), "bias": 10.0 - 3 * np.arange(C)}
         options: tuple[Call, ...] = (
             {},
             {"eps": 0.5},
@@ -263,6 +265,7 @@ RULES = (
         why="gamma lets the layer choose its own standard deviation, and, with beta, undo the normalisation.",
         wrong=(without("weight"), without_in_evaluation("weight")),
     ),
+    WEIGHT_S_SIGN_LOST,
     Rule(
         "bias_missing",
         says="bias (beta) is added last, channel by channel.",
@@ -312,8 +315,8 @@ OPERATION = Operation(
     cases=tuple(sorted(cases(), key=lambda case: case.cells)),
     rules=RULES,
     defaults={
-        "weight": lambda call: np.ones(call["x"].shape[1]),
-        "bias": lambda call: np.zeros(call["x"].shape[1]),
+        "weight": lambda call: np.ones(call["x"].shape[1], call["x"].dtype),
+        "bias": lambda call: np.zeros(call["x"].shape[1], call["x"].dtype),
         "momentum": MOMENTUM,
         "eps": EPS,
         "training": False,

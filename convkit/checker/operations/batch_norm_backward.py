@@ -11,7 +11,7 @@ import numpy as np
 from ...normalization import batch_norm_backward, batch_norm_forward
 from ..model import Call, Case, Operation, Result, Rule, Wrong
 from .convolutions import counting, scattered
-from .normalizations import EPS, axes_of, eps_rule, moments, spread
+from .normalizations import EPS, WEIGHT_S_SIGN_LOST, alternating, axes_of, eps_rule, moments, spread
 
 __all__ = ["OPERATION"]
 
@@ -124,7 +124,7 @@ def cases() -> Iterator[Case]:
         C = shape[1]
         x = np.array([1.0, 3.0]).reshape(shape) if prod(shape) == 2 else scattered(*shape) / 2
         grad_y = counting(*shape) ** 2
-        weight = {"weight": np.arange(C) + 2.0}
+        weight = {"weight": alternating(C)}
         kept = {"running_mean": np.arange(C) + 0.5, "running_var": np.arange(C) + 4.0, "training": False}
         for option in ({}, {"eps": 0.5}, weight, {**weight, "eps": 0.25}):
             yield Case({"grad_y": grad_y, "x": x, **option, "training": True}, extras=frozenset({"training"}))
@@ -206,6 +206,7 @@ RULES = (
         why="While gamma is 1, as it is at first, nothing shows.",
         wrong=(other("grad_x", without_weight),),
     ),
+    WEIGHT_S_SIGN_LOST,
     Rule(
         "invstd_forgotten",
         says="The gradient for x is divided by the standard deviation, as x was.",
@@ -299,7 +300,7 @@ OPERATION = Operation(
     cases=tuple(sorted(cases(), key=lambda case: case.cells)),
     rules=RULES,
     defaults={
-        "weight": lambda call: np.ones(call["x"].shape[1]),
+        "weight": lambda call: np.ones(call["x"].shape[1], call["x"].dtype),
         "mean": lambda call: batch_norm_forward(call["x"]).mean,
         "invstd": lambda call: batch_norm_forward(call["x"], eps=call.get("eps", EPS)).invstd,
         "eps": EPS,

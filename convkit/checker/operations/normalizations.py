@@ -8,12 +8,14 @@ from math import prod
 import numpy as np
 
 from ...normalization import batch_norm
-from ..model import Call, Garbage, NotPredicted, Result, Rule, Wrong
+from ..model import Call, NotPredicted, Result, Rounding, Rule, Wrong
 
 __all__ = [
     "EPS",
     "MOMENTUM",
+    "WEIGHT_S_SIGN_LOST",
     "along_the_width",
+    "alternating",
     "axes_of",
     "bias_multiplied",
     "bias_subtracted",
@@ -48,6 +50,11 @@ def compute(call: Call) -> Result:
     mean, var = (call[name].copy() for name in ("running_mean", "running_var"))
     y = batch_norm(**{**call, "running_mean": mean, "running_var": var})
     return {"y": y, "running_mean": mean, "running_var": var}
+
+
+def alternating(C: int) -> np.ndarray:
+    """Return the weights of C channels: -2, 3, -4..."""
+    return (np.arange(C) + 2.0) * (-1.0) ** np.arange(1, C + 1)
 
 
 # --- how rules are broken ------------------------------------------------------------------
@@ -173,7 +180,7 @@ def one_pass(call: Call) -> Call:
     if call.get("training", False):
         mean, var, _ = moments({**call, "x": call["x"].astype(np.float64)})
         if np.any(np.abs(mean) > 1e3 * np.sqrt(var)):
-            raise Garbage
+            raise Rounding
     return call
 
 
@@ -279,3 +286,21 @@ EPS_RULES = {
 def eps_rule(name: str, *wrong: Wrong) -> Rule:
     rule = EPS_RULES[name]
     return Rule(rule.name, rule.says, rule.instead, rule.why, wrong)
+
+
+def sign_lost(call: Call) -> Call:
+    return {**call, "weight": np.abs(call["weight"])} if "weight" in call else call
+
+
+def negative_weights_are_zero(call: Call) -> Call:
+    return {**call, "weight": np.maximum(call["weight"], 0.0)} if "weight" in call else call
+
+
+WEIGHT_S_SIGN_LOST = Rule(
+    "weight_s_sign_lost",
+    says="weight (gamma) multiplies as it is, and it may be negative.",
+    instead="takes weight's magnitude, or zero for a negative one",
+    why="The standard deviation of the output is abs(gamma), but gamma is no standard deviation: where it is "
+    "negative, the channel is turned upside down. Training crosses zero like any other number.",
+    wrong=(Wrong(sign_lost), Wrong(negative_weights_are_zero)),
+)
