@@ -60,7 +60,7 @@ def explains(
         Those of which one of these outputs is wrong.
     """
     operation = record.operation
-    foretold = garbage = silent = mute = 0
+    foretold = garbage = silent = unforeseen = 0
     for i in order:
         seen, tolerance = record.observations[i], operation.cases[i].tolerance
         expected = operation.predicted(i, *wrongs)
@@ -69,7 +69,7 @@ def explains(
             if expected is None and not seen.raised and i not in failing:
                 return False
             garbage += expected == {} and i in failing
-            mute += bool(seen.raised) and expected is not NUMBERS
+            unforeseen += bool(seen.raised) and expected is NUMBERS
             silent += expected is None and not seen.raised
         elif seen.raised:
             return False
@@ -85,7 +85,7 @@ def explains(
     if len(wrongs) > 1 and garbage > foretold:
         return False
     foretold += garbage
-    return SILENCE * foretold >= silent and (foretold > 0 or (not failing and mute > 0))
+    return SILENCE * foretold >= silent and (foretold > 0 or not (failing or unforeseen))
 
 
 def as_foretold(got: np.ndarray, foretold: np.ndarray, tolerance: float) -> bool:
