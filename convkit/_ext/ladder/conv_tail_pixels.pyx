@@ -17,8 +17,8 @@ What to expect
 --------------
 Where planes have the pitch of y, which they get at 7x7 to 28x28 if there are channels enough, nothing is
 computed in vain. Others, such as rows of 56 outputs under a 3x3 window with 64 filters, are done as
-before. What matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the weights of
-8 output channels alone are 147 KB.
+before. What matters next is whether planes and weights are in the caches: at 512 channels of 7x7, the
+weights of 8 output channels alone are 147 KB.
 
 To read on: ``contiguous_tiles`` in tiles.pxd, now all of it, then ``dots`` in microkernel.pxd.
 """
