@@ -1,8 +1,8 @@
 """The Python door that the convolution kernels share: check, then call, a few images at a time.
 
 An image that takes long is done in parts, of which each has some of the output channels, so that Ctrl-C
-need not wait for all of it. One with fewer channels than a tile is not parted: a single filter of 31x31 on
-3000x3000 pixels takes a third of a second, and Ctrl-C waits as long.
+need not wait for all of it. One with fewer channels than a tile is not parted: there Ctrl-C waits
+for the whole image.
 """
 
 cimport numpy as cnp

@@ -6,8 +6,8 @@ A row of 7 cells is less than a vector, and its border, cell by cell, costs more
 load brings the row, and more that is not looked at; a shuffle by a table of lanes, made once a call, puts
 each cell where the mode shows it, and the constant where it shows none; one store writes it. What that
 writes beyond the row is overwritten by the next one. If a padded row is longer than a vector, a second
-one ends with it. The lines to be written are asked for in advance: 4096 planes of 7x7 then take 61 us and
-not 103.
+one ends with it. The lines to be written are asked for in advance (see streaming.pxd): 4096 planes of 7x7
+then take 61 us and not 103, on an Emerald Rapids.
 
 Nothing may be read behind the last plane of x, nor written behind the last plane of a thread: there rows
 are copied to and from a vector on the stack.

@@ -6,7 +6,7 @@ copied whole, so that only the borders are looked up cell by cell. Rows of small
 in registers instead (:mod:`pad_rows`). Rows, or small planes, are shared among threads.
 
 Rows of the result begin anywhere, so that most vectors lie across two lines of memory. The lines that will be
-written are asked for in advance, which saves a third of the time on 64 planes of 56x56 and on 2048.
+written are asked for in advance (streaming.pxd).
 """
 
 cimport numpy as cnp

@@ -7,7 +7,8 @@ lines: a line that is written in two halves goes to memory twice.
 
 Stores leave the CPU one after another, and one whose line is not in the L1 cache holds up the rest. Where
 vectors lie across two lines, as they do in rows that begin anywhere, it helps to ask in advance for the lines
-that will be written (`prefetch_run`): padding 64 planes of 56x56, in the L2 cache, takes 34 us and not 55.
+that will be written (`prefetch_run`): padding 64 planes of 56x56, in the L2 cache of
+an Emerald Rapids, takes 34 us and not 55.
 """
 
 from convkit._ext.vec cimport lanes, vec

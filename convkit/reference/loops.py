@@ -28,7 +28,8 @@ def conv2d(y, x, w, b, ih_of, iw_of, SH, SW, DH, DW):
                             for kw in range(KW):
                                 ih = ih_of[oh * SH + kh * DH]
                                 iw = iw_of[ow * SW + kw * DW]
-                                pixel = float(x[n, first + c, ih, iw]) if ih >= 0 and iw >= 0 else 0.0
+                                real = ih >= 0 and iw >= 0
+                                pixel = float(x[n, first + c, ih, iw]) if real else 0.0
                                 acc += float(w[oc, c, kh, kw]) * pixel
                     y[n, oc, oh, ow] = acc + float(b[oc])
 
